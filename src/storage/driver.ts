@@ -1,0 +1,164 @@
+/**
+ * What a store must do to hold a registry: keep small immutable objects under keys, and grow uploads.
+ *
+ * Nothing more is asked of a driver: no move, copy, lock, hash or HTTP, and no word of OCI. Every driver passes
+ * `test/storage/contract.ts`. Keys are lower- and upper-case ASCII segments joined by `/`; no key is also the folder of
+ * another. Sizes are bytes, ages are milliseconds by the store's own clock.
+ */
+export interface StorageDriver extends ObjectStore, UploadStore {
+  /** Short name for logs: `filesystem`, `s3`, `memory`. */
+  readonly name: string
+  /** Frees what the driver holds (timers, sockets). Nothing may be called afterwards. */
+  close(): Promise<void>
+}
+
+export interface ObjectStat {
+  size: number
+  ageMs: number
+}
+
+export interface StoredObject {
+  bytes: Buffer
+  ageMs: number
+}
+
+/** Both ends are inclusive, as in HTTP: `{ start: 0, end: 0 }` is the first byte. */
+export interface ByteRange {
+  start: number
+  end: number
+}
+
+export interface ObjectBody {
+  /** Size of the whole object, whatever range was asked for. */
+  size: number
+  /**
+   * The bytes asked for. A chunk is valid until the one after it is asked for: a driver may use its buffers again.
+   * Leaving the loop early frees the file or the socket; a body that is never iterated holds nothing.
+   */
+  chunks: AsyncIterable<Uint8Array>
+}
+
+export interface PutOptions {
+  /** Write only where no object is: the answer tells whether it was written. */
+  ifAbsent?: boolean
+  /** `false`: the object may be lost, or come back empty, in a power cut. Default `true`. */
+  durable?: boolean
+}
+
+export interface ListOptions {
+  /**
+   * Only entries after this one in byte order. A key, or a prefix as an earlier page returned it; all that lies under
+   * a prefix counts as before its end. It need not exist.
+   */
+  after?: string
+  /** Most entries wanted. Default: all there are. */
+  limit?: number
+  /** With `true`, keys below the next `/` after the prefix come as one entry that ends in `/` (a prefix). */
+  folders?: boolean
+  /** With `true`, entries carry `ageMs` (a folder pays one stat a key for it). */
+  ages?: boolean
+}
+
+export interface ListEntry {
+  /** The whole key, or a prefix that ends in `/`. */
+  key: string
+  /** There with `ages` on every key; never on a prefix. */
+  ageMs?: number
+}
+
+export interface DeleteOptions {
+  /** `false`: what was deleted may come back in a power cut. Default `true`. */
+  durable?: boolean
+}
+
+export interface ObjectStore {
+  /** Size and age; undefined only for "not there". Any other fault throws `StorageError`. */
+  stat(key: string): Promise<ObjectStat | undefined>
+  /** A whole small object; undefined only for "not there". */
+  get(key: string): Promise<StoredObject | undefined>
+  /**
+   * A body of any size; undefined only for "not there". The range is checked before any byte: one that starts past the
+   * end, or ends before it starts, throws `StorageError('range', { size })`; an end past the object's end is cut.
+   */
+  read(key: string, range?: ByteRange): Promise<ObjectBody | undefined>
+  /** Atomic, and durable when it resolves. `false`: the key existed and `ifAbsent` was asked for. */
+  put(key: string, bytes: Uint8Array, options?: PutOptions): Promise<boolean>
+  /** Removes exactly these keys, in this order, durably. What is not there is no error. */
+  delete(keys: readonly string[], options?: DeleteOptions): Promise<void>
+  /** Entries whose key begins with `prefix` (text, not a folder) in byte order. */
+  list(prefix: string, options?: ListOptions): Promise<ListEntry[]>
+  /** A URL that anyone may GET for `expiresMs`, where the store can make one. */
+  url(key: string, options: { expiresMs: number }): Promise<string | undefined>
+}
+
+/** An upload as the store knows it. */
+export interface UploadState {
+  /** Bytes stored so far: the true offset. */
+  size: number
+  /** The token of the writer that wrote last; '' when nobody ever did. */
+  writer: string
+}
+
+export interface AppendOptions {
+  /** What the caller saw with `upload(id)`; undefined: no such upload. If it is another by now, `StorageError('conflict')`. */
+  from: UploadState | undefined
+  /** Token of the process that writes, kept with the upload. It need not be new while nobody else wrote. */
+  writer: string
+  /** The upload is committed next, so the bytes need not be durable before. Default false. */
+  closing?: boolean
+}
+
+/**
+ * Growing uploads. Whoever appends takes the upload over from any earlier writer at one atomic point: of two that race,
+ * one gets `StorageError('conflict')`, and what a late writer still writes lands where nobody reads.
+ */
+export interface UploadStore {
+  /** Size and last writer by the store's own truth; undefined: no such upload, or it was committed or aborted. */
+  upload(id: string): Promise<UploadState | undefined>
+  /**
+   * Adds the source's bytes and returns the new size; `from: undefined` begins the upload. What the source gave before
+   * it failed is kept (whole bytes only) and the source's error thrown on. Durable when it resolves, unless `closing`.
+   * Throws `conflict` when the upload is not as `from` says, or another writer took it over meanwhile.
+   */
+  append(id: string, source: AsyncIterable<Uint8Array>, options: AppendOptions): Promise<number>
+  /**
+   * Makes the upload's bytes the object `key`, durably, copying nothing and replacing nothing, and ends the upload.
+   * Returns what was committed. May be repeated: an object that is already there is left, `existed` tells so.
+   * Undefined: there is neither an upload nor the object. `conflict` when the upload is not as `from` says.
+   */
+  commit(id: string, key: string, from: UploadState | undefined): Promise<Committed | undefined>
+  /** Ends the upload and frees its bytes. What is not there is no error. */
+  abort(id: string): Promise<void>
+  /** Every upload, in no order, with the time since its last change. */
+  listUploads(): AsyncIterable<{ id: string; ageMs: number }>
+}
+
+export interface Committed {
+  size: number
+  /** The object was there before: these bytes were committed earlier, by whoever. */
+  existed: boolean
+}
+
+export type StorageFault =
+  /** The range lies outside the object; `size` tells its size. */
+  | 'range'
+  /** The upload is in another state than the caller saw; look again. */
+  | 'conflict'
+  /** No room: disk, quota or inodes. */
+  | 'full'
+  /** The store does not answer, or refuses to work now; a retry may succeed. */
+  | 'unavailable'
+  /** Anything else: a broken disk, a refused permission, a key that no driver takes. */
+  | 'failed'
+
+/** The one error that drivers throw of themselves. What a source throws passes through as it is. */
+export class StorageError extends Error {
+  override readonly name = 'StorageError'
+  readonly fault: StorageFault
+  readonly size: number | undefined
+  constructor(fault: StorageFault, message: string, options: { cause?: unknown; size?: number } = {}) {
+    super(message, { cause: options.cause })
+    this.fault = fault
+    this.size = options.size
+  }
+}

@@ -1,0 +1,35 @@
+import fp from 'fastify-plugin'
+import { createRegistry, type Registry, type RegistryOptions } from '../src/registry/registry.ts'
+import type { StorageDriver } from '../src/storage/driver.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Where the bytes are; decorated by one of the storage plugins. */
+    storage: StorageDriver
+    /** The registry's rules over that storage. */
+    registry: Registry
+  }
+}
+
+/** How often what idle upload sessions hold is looked for, in ms. */
+const EXPIRY_ROUND = 60 * 60 * 1000
+
+/** Decorates the instance with the registry, over the storage that it has. */
+export default fp<Omit<RegistryOptions, 'storage' | 'log'>>(
+  async (app, options) => {
+    const registry = createRegistry({ ...options, storage: app.storage, log: app.log })
+    app.decorate('registry', registry)
+
+    const round = setInterval(async () => {
+      try {
+        const expired = await registry.uploads.expire()
+        if (expired > 0) app.log.info({ expired }, 'upload sessions expired')
+      } catch (error) {
+        app.log.warn({ err: error }, 'could not look for expired upload sessions; the next round tries again')
+      }
+    }, EXPIRY_ROUND)
+    round.unref()
+    app.addHook('onClose', async () => clearInterval(round))
+  },
+  { name: 'registry', dependencies: ['storage'], fastify: '5.x' }
+)

@@ -1,0 +1,16 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { sendJson } from '../src/http/json.ts'
+
+/** spec end-1: whether this is a registry. Under its prefix Fastify serves the path without the last slash as well. */
+const base: FastifyPluginAsyncTypebox = async app => {
+  app.get(
+    '/',
+    {
+      config: { path: '/v2/', id: 'end-1' },
+      schema: { tags: ['base'], summary: 'Whether this is a registry of this API' }
+    },
+    async (_request, reply) => sendJson(reply.header('Docker-Distribution-API-Version', 'registry/2.0'), {})
+  )
+}
+
+export default base

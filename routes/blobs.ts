@@ -1,0 +1,74 @@
+import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
+import { notModified, rangeApplies } from '../src/http/conditional.ts'
+import { parseRange } from '../src/http/range.ts'
+import { sendChunks } from '../src/http/stream.ts'
+import { parseDigest } from '../src/registry/digest.ts'
+import { RegistryError } from '../src/registry/errors.ts'
+import { parseRepository } from '../src/registry/names.ts'
+import { DigestParam, endpoint, Name, type RouteOptions } from './endpoint.ts'
+
+const params = Type.Object({ name: Name, digest: DigestParam })
+
+/** spec end-2, end-10: blobs that a repository holds. */
+const blobs: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { deleteEnabled }) => {
+  const { registry } = app
+
+  app.route({
+    method: 'HEAD',
+    ...endpoint('blob', 'end-2'),
+    schema: { params, tags: ['blobs'], summary: 'Whether a repository holds a blob, and its size' },
+    async handler(request, reply) {
+      const name = parseRepository(request.params.name)
+      const digest = parseDigest(request.params.digest)
+      const { size } = await registry.blobs.head(name, digest)
+      describe(reply, digest)
+      if (notModified(request.headers['if-none-match'], etag(digest))) return reply.code(304).send()
+      return reply.header('Content-Length', size).send()
+    }
+  })
+
+  app.route({
+    method: 'GET',
+    ...endpoint('blob', 'end-2'),
+    schema: { params, tags: ['blobs'], summary: 'A blob, or a range of it' },
+    async handler(request, reply) {
+      const name = parseRepository(request.params.name)
+      const digest = parseDigest(request.params.digest)
+      const blob = await registry.blobs.get(name, digest)
+      describe(reply, digest)
+      if (notModified(request.headers['if-none-match'], etag(digest))) return reply.code(304).send()
+      const applies = rangeApplies(request.headers['if-range'] as string | undefined, etag(digest))
+      const range = applies ? parseRange(request.headers.range, blob.size) : 'whole'
+      if (range === 'unsatisfiable') throw new RegistryError('range-not-satisfiable', { size: blob.size })
+      if (range === 'whole') return sendChunks(reply, await blob.read(), blob.size)
+      reply.code(206).header('Content-Range', `bytes ${range.start}-${range.end}/${blob.size}`)
+      return sendChunks(reply, await blob.read(range), range.end - range.start + 1)
+    }
+  })
+
+  app.route({
+    method: 'DELETE',
+    ...endpoint('blob', 'end-10'),
+    schema: { params, tags: ['blobs'], summary: 'Take a blob out of a repository' },
+    async handler(request, reply) {
+      const name = parseRepository(request.params.name)
+      const digest = parseDigest(request.params.digest)
+      if (!deleteEnabled) throw new RegistryError('delete-disabled', { allow: ['GET', 'HEAD'] })
+      await registry.blobs.remove(name, digest)
+      return reply.code(202).header('Docker-Content-Digest', digest).send()
+    }
+  })
+}
+
+const etag = (digest: string): string => `"${digest}"`
+
+function describe(reply: { headers(values: Record<string, string>): unknown }, digest: string): void {
+  reply.headers({
+    'Docker-Content-Digest': digest,
+    ETag: etag(digest),
+    'Accept-Ranges': 'bytes',
+    'Content-Type': 'application/octet-stream'
+  })
+}
+
+export default blobs

@@ -1,0 +1,51 @@
+import Fastify, { type FastifyInstance } from 'fastify'
+import errors, { frameworkErrors, onClientError } from '../plugins/errors.ts'
+import openapi from '../plugins/openapi.ts'
+import type { TrustProxy } from './config/values.ts'
+import type { Config } from './config.ts'
+import { handleExpectContinue } from './http/body.ts'
+import marina from './index.ts'
+import { loggerOptions } from './logger.ts'
+import type { StorageDriver } from './storage/driver.ts'
+import { version } from './version.ts'
+
+export interface BuildOptions {
+  /** Storage to use instead of the configured one; for tests. */
+  storage?: StorageDriver
+  /** ms since 1970; for tests. */
+  now?: () => number
+}
+
+/**
+ * The app factory: a registry, ready to listen or to be driven with `inject()`. It listens on nothing itself.
+ * Throws StorageError with one sentence for the operator when the storage can't be used.
+ */
+export async function buildApp(config: Config, { storage, now }: BuildOptions = {}): Promise<FastifyInstance> {
+  const app = Fastify({
+    logger: loggerOptions(config) ?? false,
+    trustProxy: trusted(config.trustProxy),
+    clientErrorHandler: onClientError,
+    frameworkErrors,
+    // A name of 255 characters with a digest is one "parameter" to the router.
+    routerOptions: { maxParamLength: 4096 },
+    // Uploads take as long as they take; their bodies never pass Fastify's parsers.
+    requestTimeout: 0,
+    // Larger reads from the socket: a third more bytes a second through an upload (docs/architecture.md).
+    http: { highWaterMark: 1024 * 1024 }
+  })
+  handleExpectContinue(app.server)
+  await app.register(errors)
+  if (config.openapiEnabled) await app.register(openapi, { title: 'marina-distribution', version })
+  await app.register(marina, {
+    ...config,
+    storage: storage ?? { path: config.storagePath },
+    ...(now && { now })
+  })
+  await app.ready()
+  return app
+}
+
+/** A number of hops, in the form that Fastify takes. */
+function trusted(proxies: TrustProxy): boolean | string[] | ((address: string, hop: number) => boolean) {
+  return typeof proxies === 'number' ? (_address, hop) => hop < proxies : proxies
+}

@@ -1,0 +1,37 @@
+#!/usr/bin/env node
+import { Command } from 'commander'
+import { variablesText } from './config/schema.ts'
+import { ConfigError, configWarnings, loadConfig } from './config.ts'
+import { StartError, serve } from './server.ts'
+import { version } from './version.ts'
+
+const program = new Command('marina-distribution')
+  .description('A registry for container images and every other OCI artifact.')
+  .version(version)
+  .addHelpText('after', `\nEnvironment variables (docs/configuration.md tells more):\n${variablesText()}`)
+
+program
+  .command('serve', { isDefault: true })
+  .description('run the registry until SIGTERM or SIGINT (the default)')
+  .action(() => serve(process.env))
+
+program
+  .command('config')
+  .description('look at the configuration')
+  .command('check')
+  .description('tell every problem of the environment variables; exit code 1 if there is one')
+  .action(checkConfig)
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  const forOperator = error instanceof ConfigError || error instanceof StartError
+  console.error(forOperator ? error.message : error)
+  process.exit(1)
+}
+
+function checkConfig(): void {
+  loadConfig(process.env)
+  for (const warning of configWarnings(process.env)) console.error(warning)
+  console.log('configuration is good')
+}

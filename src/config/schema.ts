@@ -1,0 +1,128 @@
+import { type StaticDecode, Type } from '@sinclair/typebox'
+import { baseUrl, boolean, choice, duration, host, size, text, trustProxy, wholeNumber } from './values.ts'
+
+/**
+ * Every environment variable the registry reads: how its text is read, its default and what it does.
+ * The table in docs/configuration.md is made from this and checked against it.
+ */
+export const ConfigSchema = Type.Object({
+  PORT: wholeNumber({ default: '5000', description: 'TCP port to listen on; `0` takes any free one.' }, 0, 65535),
+  HOST: host({
+    default: '::',
+    description:
+      'Address to listen on; `::` is every interface with IPv6 and IPv4 (IPv4 alone where IPv6 is off), `localhost` is 127.0.0.1.'
+  }),
+  STORAGE_DRIVER: choice(
+    {
+      default: 'filesystem',
+      alias: 'STORAGE_TYPE',
+      description: 'Where content is kept: in a folder, or in an S3 bucket (not in this version yet).'
+    },
+    ['filesystem', 's3']
+  ),
+  STORAGE_PATH: text(
+    { default: './registry-data', description: 'Folder of the `filesystem` driver; it is made if it is missing.' },
+    'a folder that this process may write'
+  ),
+  LOG_LEVEL: choice({ default: 'info', description: 'The least severe messages that are logged.' }, [
+    'trace',
+    'debug',
+    'info',
+    'warn',
+    'error',
+    'fatal',
+    'silent'
+  ]),
+  LOG_FORMAT: choice(
+    {
+      default: 'auto',
+      description: 'One JSON object a line, or lines for people; `auto` is pretty on a terminal only.'
+    },
+    ['auto', 'json', 'pretty']
+  ),
+  DELETE_ENABLED: boolean({ default: 'true', description: 'Whether manifests, tags and blobs may be deleted.' }),
+  MANIFEST_MAX_BYTES: size(
+    { default: '4MiB', description: 'Largest manifest that may be pushed; a larger one is answered with 413.' },
+    '64KiB',
+    '64MiB'
+  ),
+  MANIFEST_ALLOW_SPARSE: choice(
+    {
+      default: 'index',
+      description:
+        'What a manifest may name though it is not here: entries of an index (`index`), nothing (`none`), or layers and configs too (`all`).'
+    },
+    ['index', 'none', 'all']
+  ),
+  TAGS_PAGE_MAX: wholeNumber(
+    { default: '1000', description: 'Most entries in one page of tags or of the catalog; a larger `n` is cut to it.' },
+    1,
+    100_000
+  ),
+  UPLOAD_EXPIRY: duration(
+    { default: '7d', description: 'How long an upload may lie idle before it is dropped with its bytes.' },
+    '1m',
+    '365d'
+  ),
+  EXTERNAL_URL: baseUrl({
+    default: '',
+    description: 'The URL under which clients reach the registry; set, `Location` headers are absolute, else relative.'
+  }),
+  TRUST_PROXY: trustProxy({
+    default: 'false',
+    description: 'Whose `X-Forwarded-*` headers count; `true` believes every client, so name your proxies instead.'
+  }),
+  SHUTDOWN_TIMEOUT: duration(
+    { default: '30s', description: 'How long requests in flight may take to finish after SIGTERM or SIGINT.' },
+    '0s',
+    '1d'
+  ),
+  OPENAPI_ENABLED: boolean({
+    default: 'true',
+    description: 'Whether the API description is served at `/openapi.json`.'
+  }),
+  // The least is enforced here alone: the collector's proofs hold for any grace, but a push takes a while.
+  GC_GRACE: duration(
+    {
+      default: '24h',
+      description:
+        'How long something unused is kept before collection may take it; half of it is how long a blob seen by HEAD can be relied upon.'
+    },
+    '1h',
+    '365d'
+  ),
+  BUFFER_MEMORY: size(
+    { default: '64MiB', description: 'Memory for the buffers of all uploads and downloads together.' },
+    '8MiB',
+    '64GiB'
+  ),
+  CACHE_MEMORY: size(
+    { default: '64MiB', description: 'Memory for small immutable objects, such as manifests, that were read lately.' },
+    '1MiB',
+    '64GiB'
+  )
+})
+
+export type Variables = (typeof ConfigSchema)['properties']
+export type VariableName = keyof Variables
+/** What a variable's text is read to. */
+export type VariableValue<N extends VariableName> = StaticDecode<Variables[N]>
+
+export const variableNames = Object.keys(ConfigSchema.properties) as VariableName[]
+
+/** The table of docs/configuration.md, in Markdown: one row a variable. */
+export function configurationTable(): string {
+  const rows = Object.entries(ConfigSchema.properties).map(([name, variable]) => {
+    const alias = variable.alias === undefined ? '' : ` (or \`${variable.alias}\`)`
+    const preset = variable.default === '' ? 'not set' : `\`${variable.default}\``
+    return `| \`${name}\`${alias} | ${preset} | ${variable.allowed} | ${variable.description} |`
+  })
+  return ['| Variable | Default | Allowed | What it does |', '|---|---|---|---|', ...rows].join('\n')
+}
+
+/** The variables for `--help`: name and default, one a line. */
+export function variablesText(): string {
+  return Object.entries(ConfigSchema.properties)
+    .map(([name, variable]) => `  ${name.padEnd(22)} ${variable.default || 'not set'}`)
+    .join('\n')
+}

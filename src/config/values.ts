@@ -1,0 +1,139 @@
+import { isIP } from 'node:net'
+import { type TString, type TTransform, Type } from '@sinclair/typebox'
+
+/** What each variable says of itself besides how its text is read. `default` is text, as a user would write it. */
+export interface About {
+  default: string
+  /** One sentence for the table in docs/configuration.md. */
+  description: string
+  /** An older or common name that is read as well. */
+  alias?: string
+}
+
+/**
+ * A variable is text in the environment and a `T` in the program; `allowed` tells in words what it takes.
+ * Decoding throws on anything else.
+ */
+export type Variable<T> = TTransform<TString, T>
+
+function variable<T extends string | number | boolean | string[]>(
+  about: About,
+  allowed: string,
+  read: (text: string) => T | undefined
+): Variable<T> {
+  return Type.Transform(Type.String({ ...about, allowed }))
+    .Decode(text => {
+      const value = read(text)
+      if (value === undefined) throw new TypeError(allowed)
+      return value
+    })
+    .Encode(String)
+}
+
+/** Any text; empty text never gets here, since it counts as not set. */
+export function text(about: About, allowed: string): Variable<string> {
+  return variable(about, allowed, text => text)
+}
+
+export function choice<const T extends string>(about: About, words: readonly T[]): Variable<T> {
+  const allowed = words.map(word => `\`${word}\``).join(', ')
+  return variable(about, allowed, text => words.find(word => word === text.toLowerCase()))
+}
+
+export function wholeNumber(about: About, min: number, max: number): Variable<number> {
+  return variable(about, `a whole number from ${min} to ${max}`, text => within(readDigits(text), min, max))
+}
+
+export function boolean(about: About): Variable<boolean> {
+  return variable(about, '`true` or `false` (also `1`/`0`, `yes`/`no`, `on`/`off`)', readBoolean)
+}
+
+const SIZES: Readonly<Record<string, number>> = { '': 1, kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30 }
+
+/** A size, read to bytes. The bounds are written as a user would write them. */
+export function size(about: About, min: string, max: string): Variable<number> {
+  return measure(about, SIZES, min, max, 'bytes, or a number with `KiB`, `MiB` or `GiB`')
+}
+
+const DURATIONS: Readonly<Record<string, number>> = { s: 1e3, m: 60e3, h: 3600e3, d: 24 * 3600e3 }
+
+/** A duration, read to milliseconds. The bounds are written as a user would write them. */
+export function duration(about: About, min: string, max: string): Variable<number> {
+  return measure(about, DURATIONS, min, max, 'a number with `s`, `m`, `h` or `d`')
+}
+
+/** An address or name to listen on. */
+export function host(about: About): Variable<string> {
+  const name = /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i
+  return variable(about, 'an IP address or a host name, without port', text =>
+    isIP(text) > 0 || name.test(text) ? text : undefined
+  )
+}
+
+/**
+ * A base URL without its trailing slash, or '' for none. What follows a path (query, fragment) could not be joined with one, and
+ * credentials would be shown to every client.
+ */
+export function baseUrl(about: About): Variable<string> {
+  return variable(
+    about,
+    'an absolute `http://` or `https://` URL; a path is fine; no credentials, `?` or `#`',
+    text => {
+      if (text === '') return ''
+      if (!/^https?:\/\/[^?#\\]+$/i.test(text) || !URL.canParse(text)) return undefined
+      const url = new URL(text)
+      return url.username || url.password ? undefined : (url.origin + url.pathname).replace(/\/+$/, '')
+    }
+  )
+}
+
+/** Whose `X-Forwarded-*` headers count, in the form that Fastify's `trustProxy` takes. */
+export type TrustProxy = boolean | string[]
+
+export function trustProxy(about: About): Variable<TrustProxy> {
+  return variable<TrustProxy>(
+    about,
+    '`false`, `true`, or addresses and networks (`10.0.0.0/8`, `loopback`) joined by commas',
+    text => {
+      // Not even 0 and 1: they would read as a number of hops, which proves nothing (a client that connects directly
+      // can make up as many) and which Fastify therefore takes as `false`.
+      if (readDigits(text) !== undefined) return undefined
+      const list = text.split(',').map(item => item.trim())
+      return readBoolean(text) ?? (list.every(isNetwork) ? list : undefined)
+    }
+  )
+}
+
+function measure(about: About, units: Readonly<Record<string, number>>, min: string, max: string, form: string) {
+  const read = (text: string) => {
+    const [, number = '', unit = ''] = /^(\d{1,15})\s?([a-z]*)$/i.exec(text) ?? []
+    const factor = units[unit.toLowerCase()]
+    return number === '' || factor === undefined ? undefined : Number(number) * factor
+  }
+  const least = read(min) ?? 0
+  const most = read(max) ?? 0
+  return variable(about, `from ${min} to ${max}: ${form}`, text => within(read(text), least, most))
+}
+
+function readDigits(text: string): number | undefined {
+  return /^\d{1,15}$/.test(text) ? Number(text) : undefined
+}
+
+function within(value: number | undefined, min: number, max: number): number | undefined {
+  return value !== undefined && value >= min && value <= max ? value : undefined
+}
+
+function readBoolean(text: string): boolean | undefined {
+  if (/^(true|1|yes|on)$/i.test(text)) return true
+  if (/^(false|0|no|off)$/i.test(text)) return false
+  return undefined
+}
+
+/** An address, a network, or one of the names that proxy-addr (inside Fastify) knows. */
+function isNetwork(text: string): boolean {
+  if (/^(loopback|linklocal|uniquelocal)$/.test(text)) return true
+  const [address = '', prefix, ...rest] = text.split('/')
+  const version = isIP(address)
+  if (version === 0 || address.includes('%') || rest.length > 0) return false
+  return prefix === undefined || within(readDigits(prefix), 1, version === 4 ? 32 : 128) !== undefined
+}

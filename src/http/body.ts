@@ -1,0 +1,100 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { RegistryError } from '../registry/errors.ts'
+import { linger } from './linger.ts'
+
+/** The connection broke, or the client broke off, before the body's end. */
+export class BodyInterrupted extends Error {
+  override readonly name = 'BodyInterrupted'
+  constructor(cause: unknown) {
+    super('the connection broke before the end of the body', { cause })
+  }
+}
+
+/** An unread body up to this many bytes is read to its end, so that the connection can be kept. */
+const DRAIN_BYTES = 64 * 1024
+/** Of a longer one this much is thrown away while the client notices the answer. */
+const DISCARD_BYTES = 8 * 1024 * 1024
+
+/** Requests with `Expect: 100-continue` whose client still waits, with the response to tell it through. */
+const awaitingContinue = new WeakMap<IncomingMessage, ServerResponse>()
+
+/**
+ * Leaves the answer to `Expect: 100-continue` to `bodyOf`, so that whoever refuses a request does so before its body is
+ * sent. Without this Node invites every body before any handler runs.
+ */
+export function handleExpectContinue(server: Server): void {
+  server.on('checkContinue', (request, response) => {
+    awaitingContinue.set(request, response)
+    server.emit('request', request, response)
+  })
+}
+
+/**
+ * A request's body as it comes in, with back-pressure. Nothing is read, and no client invited to send, before the first
+ * pull; leaving the loop early keeps the connection for the answer. Throws `BodyInterrupted`.
+ */
+export async function* bodyOf({ raw }: { raw: IncomingMessage }): AsyncGenerator<Uint8Array, void, undefined> {
+  const response = awaitingContinue.get(raw)
+  awaitingContinue.delete(raw)
+  if (response !== undefined && !response.headersSent) response.writeContinue()
+  try {
+    // Node would destroy the connection with the iterator.
+    for await (const chunk of raw.iterator({ destroyOnReturn: false })) yield chunk
+  } catch (cause) {
+    throw new BodyInterrupted(cause)
+  }
+}
+
+/**
+ * A whole small body.
+ *
+ * @param limit most bytes it may have
+ * @throws RegistryError `manifest-too-large`, before anything is read where Content-Length tells; `BodyInterrupted`
+ */
+export async function readBody(request: { raw: IncomingMessage }, limit: number): Promise<Buffer> {
+  if (Number(request.raw.headers['content-length'] ?? 0) > limit)
+    throw new RegistryError('manifest-too-large', { limit })
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of bodyOf(request)) {
+    size += chunk.length
+    if (size > limit) throw new RegistryError('manifest-too-large', { limit })
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks, size)
+}
+
+/**
+ * Called before an answer's headers go out. What is left of the request's body must not be taken for the next request: a
+ * short rest is read and dropped, a longer one, or one that was never asked for, ends the connection with this answer.
+ */
+export function settleBody(request: IncomingMessage, reply: { header(name: string, value: string): unknown }): void {
+  if (!hasBody(request) || request.readableEnded) return
+  if (request.complete || isShort(request)) {
+    request.resume()
+    return
+  }
+  reply.header('connection', 'close')
+  discard(request)
+  // Node destroys the socket as soon as the answer is written, and the kernel then answers what the client still sends
+  // with a reset, on which the client may lose the answer.
+  request.socket.destroySoon = () => linger(request.socket)
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+}
+
+function isShort(request: IncomingMessage): boolean {
+  if (request.headers['transfer-encoding'] !== undefined || awaitingContinue.has(request)) return false
+  return Number(request.headers['content-length']) <= DRAIN_BYTES
+}
+
+function discard(request: IncomingMessage): void {
+  let left = DISCARD_BYTES
+  request.on('data', (chunk: Buffer) => {
+    left -= chunk.length
+    if (left < 0) request.pause()
+  })
+  request.resume()
+}

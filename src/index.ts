@@ -1,0 +1,86 @@
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import contentNegotiation from '../plugins/content-negotiation.ts'
+import errors from '../plugins/errors.ts'
+import ociRouting from '../plugins/oci-routing.ts'
+import registry from '../plugins/registry.ts'
+import storageDriver from '../plugins/storage-driver.ts'
+import storageFilesystem from '../plugins/storage-filesystem.ts'
+import base from '../routes/base.ts'
+import blobs from '../routes/blobs.ts'
+import catalog from '../routes/catalog.ts'
+import manifests from '../routes/manifests.ts'
+import referrers from '../routes/referrers.ts'
+import tags from '../routes/tags.ts'
+import uploads from '../routes/uploads.ts'
+import { type Config, defaults } from './config.ts'
+import { createLinks } from './http/links.ts'
+import type { StorageDriver } from './storage/driver.ts'
+
+/** Settings of the plugin: those of the configuration that concern a registry, and where it keeps its bytes. */
+export interface MarinaOptions
+  extends Partial<
+    Pick<
+      Config,
+      | 'deleteEnabled'
+      | 'manifestMaxBytes'
+      | 'manifestAllowSparse'
+      | 'tagsPageMax'
+      | 'uploadExpiryMs'
+      | 'externalUrl'
+      | 'gcGraceMs'
+      | 'bufferMemoryBytes'
+      | 'cacheMemoryBytes'
+    >
+  > {
+  /** A folder, or a driver of your own. The plugin closes it with the app. */
+  storage: { path: string } | StorageDriver
+  /** ms since 1970, for upload sessions; for tests. */
+  now?: () => number
+}
+
+/**
+ * The registry as a Fastify plugin: `app.register(marina, { prefix, storage })` serves the API under `<prefix>/v2/`.
+ * It is encapsulated: parsers, hooks, decorators and error handlers stay inside, and an app may hold several.
+ */
+const marina: FastifyPluginAsync<MarinaOptions> = async (app, { storage, now, ...given }) => {
+  const options = { ...defaults, ...given }
+  await app.register(async v2 => registerApi(v2, options, storage, now), { prefix: '/v2' })
+}
+
+export default marina
+export { buildApp } from './app.ts'
+export type { StorageDriver } from './storage/driver.ts'
+
+async function registerApi(
+  app: FastifyInstance,
+  options: Config,
+  storage: MarinaOptions['storage'],
+  now: MarinaOptions['now']
+): Promise<void> {
+  await app.register(errors)
+  if ('path' in storage) {
+    await app.register(storageFilesystem, { path: storage.path, bufferMemoryBytes: options.bufferMemoryBytes })
+  } else {
+    await app.register(storageDriver, { driver: storage })
+  }
+  await app.register(registry, {
+    graceMs: options.gcGraceMs,
+    uploadExpiryMs: options.uploadExpiryMs,
+    cacheBytes: options.cacheMemoryBytes,
+    sparse: options.manifestAllowSparse,
+    ...(now && { now })
+  })
+  await app.register(ociRouting)
+  await app.register(contentNegotiation)
+
+  const { externalUrl, deleteEnabled, manifestMaxBytes, tagsPageMax } = options
+  const links = createLinks({ externalUrl, prefix: app.prefix })
+  const routes = { links, deleteEnabled, manifestMaxBytes, tagsPageMax }
+  await app.register(base)
+  await app.register(blobs, routes)
+  await app.register(uploads, routes)
+  await app.register(manifests, routes)
+  await app.register(tags, routes)
+  await app.register(referrers, routes)
+  await app.register(catalog, routes)
+}

@@ -1,0 +1,168 @@
+import type { ByteRange, StorageDriver } from '../storage/driver.ts'
+import type { ObjectCache } from './cache.ts'
+import type { Digest } from './digest.ts'
+import { RegistryError } from './errors.ts'
+import { type BlobLink, contentKey, hintKey, linkKey, linksOf, orphanKey, parseLink } from './keys.ts'
+import type { RegistryLog } from './log.ts'
+import type { Repositories } from './repositories.ts'
+
+/** Blobs up to this size, in bytes, are read whole and kept in the cache. */
+const SMALL = 64 * 1024
+
+export interface BlobOptions {
+  storage: StorageDriver
+  repositories: Repositories
+  cache: ObjectCache<Buffer>
+  log: RegistryLog
+  graceMs: number
+}
+
+export interface Blob {
+  digest: Digest
+  /** Bytes. */
+  size: number
+  /** The bytes, or a part of them. A chunk is valid until the next one is asked for. */
+  read(range?: ByteRange): Promise<Buffer | AsyncIterable<Uint8Array>>
+}
+
+/**
+ * Blobs of repositories. A repository holds a blob while it has a link to it, and a link names the content: that some
+ * other repository holds the same bytes tells nothing about this one.
+ */
+export function createBlobs({ storage, repositories, cache, log, graceMs }: BlobOptions) {
+  const lookUp = async (name: string, digest: Digest): Promise<(BlobLink & { ageMs: number }) | undefined> => {
+    const entries = await storage.list(linksOf(name, digest), { ages: true })
+    let newest = entries[0]
+    for (const entry of entries) if (entry.ageMs! < newest!.ageMs!) newest = entry
+    return newest && { ...parseLink(newest.key), ageMs: newest.ageMs! }
+  }
+
+  const unknown = (digest: Digest): RegistryError => new RegistryError('blob-unknown', { digest })
+
+  /** Writes that the repository holds the blob, as the content of this id. This is what commits a blob. */
+  async function link(name: string, digest: Digest, content: string, size: number): Promise<void> {
+    await storage.put(linkKey(name, digest, content, size), Buffer.alloc(0), { ifAbsent: true })
+    await repositories.ensure(name)
+  }
+
+  /**
+   * Looks a blob up for someone who is going to rely on it (docs/storage.md, "Relying"): a link that a collector might
+   * pick soon is written anew, so that what is answered here holds for half of the grace. Undefined: not there.
+   */
+  async function rely(name: string, digest: Digest): Promise<BlobLink | undefined> {
+    const found = await lookUp(name, digest)
+    if (found && found.ageMs >= graceMs / 2) await link(name, digest, found.content, found.size)
+    return found
+  }
+
+  /** Size in bytes, for a caller who may push and so will take "present" for a promise. Throws `blob-unknown`. */
+  async function head(name: string, digest: Digest): Promise<{ size: number }> {
+    const found = await lookUp(name, digest)
+    if (!found) throw unknown(digest)
+    if (found.ageMs >= graceMs / 2) {
+      // The promise is made good again by the manifest's PUT, so a store that cannot write must not fail a HEAD.
+      await link(name, digest, found.content, found.size).catch(error =>
+        log.warn({ err: error, repository: name, digest }, 'could not refresh the link of a blob that was asked for')
+      )
+    }
+    return { size: found.size }
+  }
+
+  /** A blob to be read. Throws `blob-unknown`. */
+  async function get(name: string, digest: Digest): Promise<Blob> {
+    const found = await lookUp(name, digest)
+    if (!found) throw unknown(digest)
+    return { digest, size: found.size, read: range => read(name, digest, found, range) }
+  }
+
+  async function read(
+    name: string,
+    digest: Digest,
+    { content, size }: BlobLink,
+    range?: ByteRange
+  ): Promise<Buffer | AsyncIterable<Uint8Array>> {
+    const key = contentKey(content)
+    if (size > SMALL) {
+      const body = await storage.read(key, range)
+      return body ? body.chunks : lost(name, digest, content)
+    }
+    let bytes = cache.get(key)
+    if (!bytes) {
+      bytes = (await storage.get(key))?.bytes ?? (await lost(name, digest, content))
+      cache.set(key, bytes, bytes.length)
+    }
+    return range ? bytes.subarray(range.start, range.end + 1) : bytes
+  }
+
+  /** A link whose content is not there: the blob was deleted just now, or the store has lost something. */
+  async function lost(name: string, digest: Digest, content: string): Promise<never> {
+    const now = await lookUp(name, digest)
+    if (now?.content !== content) throw unknown(digest)
+    throw new RegistryError('internal', {}, { cause: new Error(`content ${content} of ${name}@${digest} is missing`) })
+  }
+
+  /**
+   * Content of the same bytes that another upload left, if it is safe to name: a collector may be about to take what
+   * has an orphan entry. The hint itself may be stale or torn, so the content is looked at.
+   */
+  async function shareable(digest: Digest): Promise<{ content: string; size: number } | undefined> {
+    const hint = parseHint((await storage.get(hintKey(digest)))?.bytes)
+    if (!hint || (await orphaned(hint.content))) return undefined
+    const stored = await storage.stat(contentKey(hint.content))
+    return stored?.size === hint.size ? hint : undefined
+  }
+
+  /** Leaves word of where the bytes of this digest lie. Only ever a hint, so it may get lost. */
+  async function leaveHint(digest: Digest, content: string, size: number): Promise<void> {
+    await storage.put(hintKey(digest), Buffer.from(JSON.stringify({ content, size })), { durable: false })
+  }
+
+  /**
+   * spec end-11: takes a blob over from another repository, or from wherever the registry has it when `from` is not
+   * said. False: it is not there, and the client goes on with an upload.
+   */
+  async function mount(name: string, digest: Digest, from: string | undefined): Promise<boolean> {
+    const source = from === undefined ? await shareable(digest) : await rely(from, digest)
+    if (!source) return false
+    if (from !== name) await link(name, digest, source.content, source.size)
+    return true
+  }
+
+  /** spec end-10. Throws `blob-unknown`. The content stays until a collector finds that nothing names it. */
+  async function remove(name: string, digest: Digest): Promise<void> {
+    if (!(await unlink(name, digest))) throw unknown(digest)
+    await repositories.leaveIfEmpty(name)
+  }
+
+  async function unlink(name: string, digest: Digest): Promise<boolean> {
+    for (;;) {
+      const keys = (await storage.list(linksOf(name, digest))).map(entry => entry.key)
+      if (keys.length === 0) return false
+      // Word of the loss comes before the loss: a crash in between leaves an entry too many, never content forgotten.
+      const begun = performance.now()
+      for (const content of new Set(keys.map(key => parseLink(key).content))) {
+        await storage.put(orphanKey(content), Buffer.alloc(0))
+      }
+      // An entry must still be young when the link goes (docs/storage.md, "Collecting"): if we were held up, once more.
+      if (performance.now() - begun > graceMs / 4) continue
+      await storage.delete(keys)
+      return true
+    }
+  }
+
+  /** Whether content has lost a link, so that a collector may take it. */
+  const orphaned = async (content: string): Promise<boolean> => (await storage.stat(orphanKey(content))) !== undefined
+
+  return { link, rely, head, get, shareable, orphaned, leaveHint, mount, remove }
+}
+
+export type Blobs = ReturnType<typeof createBlobs>
+
+function parseHint(bytes: Buffer | undefined): { content: string; size: number } | undefined {
+  try {
+    const hint = JSON.parse(bytes?.toString() ?? '') as { content?: unknown; size?: unknown }
+    if (typeof hint.content === 'string' && typeof hint.size === 'number')
+      return { content: hint.content, size: hint.size }
+  } catch {} // torn by a power cut, or not there
+  return undefined
+}

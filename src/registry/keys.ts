@@ -1,0 +1,109 @@
+import { randomBytes } from 'node:crypto'
+import { type Digest, parseDigest } from './digest.ts'
+
+/*
+ * Every key of the store is spelled here and nowhere else; `test/registry/keys.test.ts` pins them, because they are the
+ * format that users' folders and buckets are in.
+ *
+ *   content/<2 hex>/<id>                                             bytes of one finished upload
+ *   repositories/<name>/_blobs/<alg>/<hex>/<nonce>.<content>.<size>  "this repository holds this blob": a link
+ *   repositories/<name>/_manifests/<alg>/<hex>/<nonce>               one header line, then the exact bytes pushed
+ *   repositories/<name>/_tags/<tag>!/<inverted seq>.<nonce>.<alg>-<hex>   the first key is the tag's digest
+ *   repositories/<name>/_tagged/<alg>/<hex>/<tag>.<nonce>            reverse of the above
+ *   repositories/<name>/_referrers/<alg>/<hex>/<alg>-<hex>.<nonce>   the referrer's descriptor
+ *   digests/<alg>/<2 hex>/<hex>                                      {content, size}: where equal bytes may lie
+ *   catalog/<name with - . / as ! ( )>                               the repositories, in the order of their names
+ *   ended/<2 hex>/<session>                                          how an upload session ended
+ *   gc/orphans/<content>                                             content that lost a link
+ *   system/<name>                                                    signing keys
+ *
+ * No component of a repository's name begins with `_`, so `_blobs` and the rest can't be mistaken for one. What can
+ * change is a set of keys, each never rewritten: the thing is there while any key is.
+ */
+
+/** Ends a tag's folder. It sorts before every character of a tag, so folders come in the order of the tags: with a bare
+ * `/`, which sorts after `-` and `.`, a listing would put `v1-rc` before `v1`. */
+const TAG_END = '!'
+const SEQ_MAX = 2 ** 48 - 1
+
+export interface BlobLink {
+  key: string
+  content: string
+  size: number
+}
+
+export interface TagKey {
+  key: string
+  seq: number
+  nonce: string
+  digest: Digest
+}
+
+/** A name that no other key of its folder has. Lower-case hex: it must differ on a folder that ignores case, too. */
+export const nonce = (): string => randomBytes(8).toString('hex')
+
+const lastPart = (key: string): string => key.slice(key.lastIndexOf('/') + 1)
+const folder = (digest: Digest): string => digest.replace(':', '/')
+const flat = (digest: Digest): string => digest.replace(':', '-')
+const unflat = (text: string): Digest => parseDigest(text.replace('-', ':'))
+const inRepository = (name: string): string => `repositories/${name}/`
+
+export const contentKey = (id: string): string => `content/${id.slice(0, 2)}/${id}`
+
+export const blobsOf = (name: string): string => `${inRepository(name)}_blobs/`
+export const linksOf = (name: string, digest: Digest): string => `${blobsOf(name)}${folder(digest)}/`
+export const linkKey = (name: string, digest: Digest, content: string, size: number): string =>
+  `${linksOf(name, digest)}${nonce()}.${content}.${size}`
+export function parseLink(key: string): BlobLink {
+  const [, content = '', size = ''] = lastPart(key).split('.')
+  return { key, content, size: Number(size) }
+}
+
+export const manifestsOf = (name: string): string => `${inRepository(name)}_manifests/`
+export const recordsOf = (name: string, digest: Digest): string => `${manifestsOf(name)}${folder(digest)}/`
+export const recordKey = (name: string, digest: Digest): string => `${recordsOf(name, digest)}${nonce()}`
+
+export const tagsOf = (name: string): string => `${inRepository(name)}_tags/`
+export const tagFolder = (name: string, tag: string): string => `${tagsOf(name)}${tag}${TAG_END}/`
+/** The tag that a folder of `tagsOf` stands for. */
+export const parseTagFolder = (key: string): string => lastPart(key.slice(0, -1)).slice(0, -TAG_END.length)
+export function tagKey(name: string, tag: string, seq: number, nonce: string, digest: Digest): string {
+  const inverted = (SEQ_MAX - seq).toString(16).padStart(12, '0')
+  return `${tagFolder(name, tag)}${inverted}.${nonce}.${flat(digest)}`
+}
+export function parseTagKey(key: string): TagKey {
+  const [inverted = '', nonce = '', digest = ''] = lastPart(key).split('.')
+  return { key, seq: SEQ_MAX - Number.parseInt(inverted, 16), nonce, digest: unflat(digest) }
+}
+
+export const taggedOf = (name: string, digest: Digest): string => `${inRepository(name)}_tagged/${folder(digest)}/`
+export const taggedKey = (name: string, digest: Digest, tag: string, nonce: string): string =>
+  `${taggedOf(name, digest)}${tag}.${nonce}`
+/** The tag that a key of `taggedOf` stands for: a tag may have dots, a nonce has none. */
+export const parseTagged = (key: string): string => lastPart(key).slice(0, lastPart(key).lastIndexOf('.'))
+
+export const referrersOf = (name: string, subject: Digest): string =>
+  `${inRepository(name)}_referrers/${folder(subject)}/`
+/** Begins every key by which one manifest refers to a subject. */
+export const referrerKeys = (name: string, subject: Digest, digest: Digest): string =>
+  `${referrersOf(name, subject)}${flat(digest)}.`
+export const referrerKey = (name: string, subject: Digest, digest: Digest): string =>
+  `${referrerKeys(name, subject, digest)}${nonce()}`
+export const parseReferrer = (key: string): Digest => unflat(lastPart(key).split('.')[0] ?? '')
+
+export function hintKey(digest: Digest): string {
+  const [algorithm, hex = ''] = digest.split(':')
+  return `digests/${algorithm}/${hex.slice(0, 2)}/${hex}`
+}
+
+export const CATALOG = 'catalog/'
+// A flat name, and one that sorts as the repository's own does: `- . /` come before the digits, as `! ( )` do.
+const FLAT: Record<string, string> = { '-': '!', '.': '(', '/': ')' }
+const UNFLAT: Record<string, string> = { '!': '-', '(': '.', ')': '/' }
+export const catalogKey = (name: string): string => CATALOG + name.replace(/[-./]/g, c => FLAT[c]!)
+export const parseCatalogKey = (key: string): string => key.slice(CATALOG.length).replace(/[!()]/g, c => UNFLAT[c]!)
+
+export const ENDED = 'ended/'
+export const endedKey = (session: string): string => `${ENDED}${session.slice(0, 2)}/${session}`
+export const orphanKey = (content: string): string => `gc/orphans/${content}`
+export const systemKey = (name: string): string => `system/${name}`

@@ -1,0 +1,40 @@
+import type { StorageDriver } from '../storage/driver.ts'
+import { createBlobs } from './blobs.ts'
+import { createObjectCache } from './cache.ts'
+import type { RegistryLog } from './log.ts'
+import { createManifests, type Sparse, type StoredManifest } from './manifests.ts'
+import { createReferrers } from './referrers.ts'
+import { createRepositories } from './repositories.ts'
+import { createTags } from './tags.ts'
+import { createUploads } from './uploads.ts'
+
+export interface RegistryOptions {
+  storage: StorageDriver
+  log: RegistryLog
+  /** How long what nothing names is kept, in ms; half of it is how long a blob may be relied on. */
+  graceMs: number
+  /** How long an upload session may be idle, in ms. */
+  uploadExpiryMs: number
+  /** Memory for small immutable objects, in bytes. */
+  cacheBytes: number
+  /** Which references of a manifest may be missing. */
+  sparse: Sparse
+  /** ms since 1970, for the names of sessions; tests turn it. */
+  now?: () => number
+}
+
+/** The registry's rules over a store: everything between HTTP and the bytes. */
+export function createRegistry(options: RegistryOptions) {
+  const { storage, log, graceMs, cacheBytes, sparse, now } = options
+  const objects = createObjectCache<Buffer>(cacheBytes / 2)
+  const records = createObjectCache<StoredManifest>(cacheBytes / 2)
+  const repositories = createRepositories({ storage })
+  const blobs = createBlobs({ storage, repositories, cache: objects, log, graceMs })
+  const uploads = createUploads({ storage, blobs, expiryMs: options.uploadExpiryMs, ...(now && { now }) })
+  const tags = createTags({ storage, repositories })
+  const referrers = createReferrers({ storage, cache: objects })
+  const manifests = createManifests({ storage, blobs, tags, referrers, repositories, cache: records, graceMs, sparse })
+  return { blobs, uploads, manifests, tags, referrers, repositories }
+}
+
+export type Registry = ReturnType<typeof createRegistry>

@@ -1,0 +1,51 @@
+import { LRUCache } from 'lru-cache'
+import type { StorageDriver } from '../storage/driver.ts'
+import { blobsOf, CATALOG, catalogKey, manifestsOf, parseCatalogKey } from './keys.ts'
+
+export interface Page<T> {
+  items: T[]
+  /** There are more after the last one. */
+  more: boolean
+}
+
+/** Which repositories there are: those that hold a manifest or a blob. */
+export function createRepositories({ storage }: { storage: StorageDriver }) {
+  // Whose catalog entry this process has seen to. Losing one from here costs a write that changes nothing.
+  const ensured = new LRUCache<string, true>({ max: 10_000 })
+
+  const holdsAny = async (prefix: string): Promise<boolean> => (await storage.list(prefix, { limit: 1 })).length > 0
+
+  /** Whether the repository holds a manifest or a blob. */
+  async function exists(name: string): Promise<boolean> {
+    return (await holdsAny(manifestsOf(name))) || (await holdsAny(blobsOf(name)))
+  }
+
+  /** Enters the repository into the catalog. `always`: even where this process believes that it did so before. */
+  async function ensure(name: string, { always = false } = {}): Promise<void> {
+    if (!always && ensured.has(name)) return
+    await storage.put(catalogKey(name), Buffer.alloc(0), { ifAbsent: true })
+    ensured.set(name, true)
+  }
+
+  /**
+   * Takes the repository out of the catalog when nothing is left in it. It looks again afterwards, since a push may have
+   * seen the entry just before it went.
+   */
+  async function leaveIfEmpty(name: string): Promise<void> {
+    if (await exists(name)) return
+    ensured.delete(name)
+    await storage.delete([catalogKey(name)])
+    if (await exists(name)) await ensure(name, { always: true })
+  }
+
+  /** A page of at most `n` names after `last`, in byte order. */
+  async function list({ n, last }: { n: number; last?: string }): Promise<Page<string>> {
+    const after = last === undefined ? undefined : catalogKey(last)
+    const entries = await storage.list(CATALOG, { limit: n + 1, ...(after && { after }) })
+    return { items: entries.slice(0, n).map(entry => parseCatalogKey(entry.key)), more: entries.length > n }
+  }
+
+  return { exists, ensure, leaveIfEmpty, list }
+}
+
+export type Repositories = ReturnType<typeof createRepositories>

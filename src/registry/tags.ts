@@ -1,0 +1,80 @@
+import type { StorageDriver } from '../storage/driver.ts'
+import type { Digest } from './digest.ts'
+import { RegistryError } from './errors.ts'
+import { nonce, parseTagFolder, parseTagKey, type TagKey, tagFolder, taggedKey, tagKey, tagsOf } from './keys.ts'
+import { parallel } from './parallel.ts'
+import type { Page, Repositories } from './repositories.ts'
+
+/**
+ * Tags. Each value of a tag is a key of its own and the first one counts, so that moving a tag writes nothing over and
+ * deleting one never brings an older value back.
+ */
+export function createTags({ storage, repositories }: { storage: StorageDriver; repositories: Repositories }) {
+  const valuesOf = async (name: string, tag: string): Promise<TagKey[]> =>
+    (await storage.list(tagFolder(name, tag))).map(entry => parseTagKey(entry.key))
+
+  /** What the tag points at; undefined: there is no such tag. */
+  async function resolve(name: string, tag: string): Promise<Digest | undefined> {
+    const [first] = await storage.list(tagFolder(name, tag), { limit: 1 })
+    return first && parseTagKey(first.key).digest
+  }
+
+  /** Points tags at a manifest. Others may move them at the same time: one of the values stays. */
+  async function point(name: string, tags: readonly string[], digest: Digest): Promise<void> {
+    await parallel([...new Set(tags)], 8, async tag => {
+      const older = await valuesOf(name, tag)
+      // One more than the highest seen, so that no clock decides what is newer.
+      const seq = older.reduce((highest, value) => Math.max(highest, value.seq), 0) + 1
+      const id = nonce()
+      // The reverse comes first: whoever deletes the manifest must find every tag that may show it.
+      await storage.put(taggedKey(name, digest, tag, id), Buffer.alloc(0), { ifAbsent: true })
+      await storage.put(tagKey(name, tag, seq, id, digest), Buffer.alloc(0), { ifAbsent: true })
+      await drop(name, tag, older, { durable: false })
+    })
+  }
+
+  /** Deletes just these values of a tag, oldest first so that none of them shows again, and then their reverses. */
+  async function drop(name: string, tag: string, values: TagKey[], options?: { durable: false }): Promise<void> {
+    if (values.length === 0) return
+    const oldestFirst = values.toReversed()
+    await storage.delete(
+      oldestFirst.map(value => value.key),
+      options
+    )
+    await storage.delete(
+      oldestFirst.map(value => taggedKey(name, value.digest, tag, value.nonce)),
+      { durable: false }
+    )
+  }
+
+  /** Takes a manifest's digest from those of the tags that may point at it. A tag moved meanwhile stays as it is. */
+  async function forget(name: string, tags: Iterable<string>, digest: Digest): Promise<void> {
+    await parallel([...tags], 8, async tag => {
+      const values = await valuesOf(name, tag)
+      await drop(
+        name,
+        tag,
+        values.filter(value => value.digest === digest)
+      )
+    })
+  }
+
+  /** spec end-9, by tag. Throws `manifest-unknown`. */
+  async function remove(name: string, tag: string): Promise<void> {
+    const values = await valuesOf(name, tag)
+    if (values.length === 0) throw new RegistryError('manifest-unknown', { tag })
+    await drop(name, tag, values)
+  }
+
+  /** spec end-8: a page of at most `n` tags after `last`, in byte order. Throws `name-unknown`. */
+  async function list(name: string, { n, last }: { n: number; last?: string }): Promise<Page<string>> {
+    const after = last === undefined ? undefined : tagFolder(name, last)
+    const entries = await storage.list(tagsOf(name), { folders: true, limit: n + 1, ...(after && { after }) })
+    if (entries.length === 0 && !(await repositories.exists(name))) throw new RegistryError('name-unknown', { name })
+    return { items: entries.slice(0, n).map(entry => parseTagFolder(entry.key)), more: entries.length > n }
+  }
+
+  return { resolve, point, forget, remove, list }
+}
+
+export type Tags = ReturnType<typeof createTags>

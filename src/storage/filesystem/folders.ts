@@ -1,0 +1,139 @@
+import { closeSync, fsync, openSync } from 'node:fs'
+import { mkdir, open, rmdir } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { promisify } from 'node:util'
+import { codeOf, isMissing } from './errors.ts'
+import type { Root } from './root.ts'
+
+/** Where concurrent deletes take folders away again and again, a writer tries this often. */
+const TRIES = 100
+
+const fsyncOf = promisify(fsync)
+
+/** Makes folders, makes them durable, and takes empty ones away. */
+export interface Folders {
+  /** Does what needs the folder to be there: makes it when `work` fails with ENOENT, again if a delete took it away. */
+  within<T>(folder: string, work: () => Promise<T>): Promise<T>
+  /** Resolves when all that was done in the folder so far, and the folder itself, would outlast a power cut. */
+  settle(folder: string): Promise<void>
+  /** Removes these folders where they are empty, and upwards what becomes empty by it; then all of it is durable. */
+  prune(folders: Iterable<string>, options: { durable: boolean }): Promise<void>
+}
+
+export function createFolders(root: Root): Folders {
+  const sync = createFolderSync(root.local)
+  /** Folders made by this process whose entry in their parent is not durable yet. */
+  const pending = new Map<string, Promise<void>>()
+
+  async function make(folder: string): Promise<void> {
+    try {
+      await mkdir(folder)
+    } catch (error) {
+      if (codeOf(error) === 'EEXIST') return
+      if (codeOf(error) !== 'ENOENT') throw error
+      if (dirname(folder) === root.path) await root.confirm()
+      else await make(dirname(folder))
+      return make(folder)
+    }
+    const synced = sync(dirname(folder)).finally(() => pending.delete(folder))
+    synced.catch(() => undefined) // `settle` tells; nobody may be waiting
+    pending.set(folder, synced)
+  }
+
+  async function pruneOne(folder: string): Promise<string> {
+    // Whose parent is the root is a top-level folder, and stays: it would come and go all the time.
+    for (let at = folder; ; at = dirname(at)) {
+      if (dirname(at) === root.path || at === root.path) return at
+      try {
+        await rmdir(at)
+      } catch (error) {
+        const code = codeOf(error)
+        if (code === 'ENOTEMPTY' || code === 'EEXIST' || code === 'ENOTDIR') return at
+        if (code !== 'ENOENT') throw error
+      }
+    }
+  }
+
+  return {
+    within: async (folder, work) => {
+      for (let tries = 1; ; tries++) {
+        try {
+          return await work()
+        } catch (error) {
+          if (codeOf(error) !== 'ENOENT' || tries === TRIES) throw error
+        }
+        await make(folder)
+      }
+    },
+    settle: async folder => {
+      const waits = [sync(folder)]
+      for (let at = folder; at.length > root.path.length; at = dirname(at)) {
+        const parentSync = pending.get(at)
+        if (parentSync) waits.push(parentSync)
+      }
+      await Promise.all(waits)
+    },
+    prune: async (folders, { durable }) => {
+      const left = new Set<string>()
+      for (const folder of folders) left.add(await pruneOne(folder))
+      // That a folder is gone says that its files are: the nearest folder that stays is the one to make durable.
+      if (durable) await Promise.all(Array.from(left, sync))
+    }
+  }
+}
+
+/**
+ * fsync of folders, shared: who asks while a sync of the same folder runs waits for the next one, which serves all that
+ * have asked by then. A folder that is gone needs no sync: its removal was another's to make durable.
+ */
+export function createFolderSync(local: boolean): (folder: string) => Promise<void> {
+  const running = new Map<string, Promise<void>>()
+  const waiting = new Map<string, Promise<void>>()
+  const flush = local ? flushLocal : flushRemote
+
+  const start = (folder: string): Promise<void> => {
+    const done = flush(folder).finally(() => running.delete(folder))
+    running.set(folder, done)
+    return done
+  }
+  return folder => {
+    const next = waiting.get(folder)
+    if (next) return next
+    const current = running.get(folder)
+    if (!current) return start(folder)
+    const begin = () => {
+      waiting.delete(folder)
+      return start(folder)
+    }
+    const queued = current.then(begin, begin)
+    waiting.set(folder, queued)
+    return queued
+  }
+}
+
+async function flushLocal(folder: string): Promise<void> {
+  let descriptor: number
+  try {
+    descriptor = openSync(folder, 'r')
+  } catch (error) {
+    if (isMissing(error)) return
+    throw error
+  }
+  try {
+    await fsyncOf(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+async function flushRemote(folder: string): Promise<void> {
+  const handle = await open(folder, 'r').catch(error => {
+    if (isMissing(error)) return undefined
+    throw error
+  })
+  try {
+    await handle?.sync()
+  } finally {
+    await handle?.close()
+  }
+}

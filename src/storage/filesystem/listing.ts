@@ -1,0 +1,180 @@
+import type { Stats } from 'node:fs'
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { LRUCache } from 'lru-cache'
+import type { ListEntry, ListOptions } from '../driver.ts'
+import { ignoreMissing } from './errors.ts'
+import { isOwn, type Root, statAside } from './root.ts'
+
+/** Names kept over all folders: some 60 bytes each. */
+const CACHED_NAMES = 500_000
+/** A folder's time may stand still for a tick of the kernel's clock, so a change within it would go unseen. */
+const TICK_MS = 50
+/** Some file systems keep whole seconds, or every second one. */
+const COARSE_TICK_MS = 2_500
+/** So many files are looked at together for their ages. */
+const AGES_AT_ONCE = 32
+/** A local file's `stat` costs less than to ask the thread pool, but many of them would hold up everybody else. */
+const FEW = 8
+
+/** A folder as it was read: names in byte order, those of folders with a `/` behind, as keys have it. */
+interface FolderNames {
+  readonly names: readonly string[]
+  /** Times of last change by index, filled in as they are asked for. */
+  readonly times: (number | undefined)[]
+  readonly stat: Stats
+}
+
+export interface Listing {
+  list(prefix: string, options: ListOptions): Promise<ListEntry[]>
+}
+
+export function createListing(root: Root): Listing {
+  const namesOf = createFolderCache(root)
+  return {
+    list: async (prefix, { after = '', limit = Number.POSITIVE_INFINITY, folders = false, ages = false }) => {
+      const walk: Walk = { root, namesOf, prefix, floor: floorOf(after), limit, folders, ages, entries: [] }
+      const base = prefix.slice(0, prefix.lastIndexOf('/') + 1)
+      if (base !== '') root.pathOf(base)
+      if (limit > 0) await collect(walk, base)
+      return walk.entries
+    }
+  }
+}
+
+interface Walk {
+  readonly root: Root
+  readonly namesOf: (folder: string) => Promise<FolderNames | undefined>
+  readonly prefix: string
+  /** The least key, or prefix, that is wanted. */
+  readonly floor: string
+  readonly limit: number
+  readonly folders: boolean
+  readonly ages: boolean
+  readonly entries: ListEntry[]
+}
+
+/** `0` follows `/`: the least key that is not under the prefix. For a key it is the key with the least more. */
+function floorOf(after: string): string {
+  if (after === '') return ''
+  return after.endsWith('/') ? `${after.slice(0, -1)}0` : `${after}\0`
+}
+
+/** Adds what lies under the folder `base` (a key's beginning: empty, or ending in `/`) until the limit is reached. */
+async function collect(walk: Walk, base: string): Promise<void> {
+  const { floor, entries } = walk
+  const read = await walk.namesOf(join(walk.root.path, base))
+  if (!read) return
+  for (let i = firstWanted(walk, base, read.names); i < read.names.length && entries.length < walk.limit; i++) {
+    const name = read.names[i]!
+    const key = base + name
+    if (!key.startsWith(walk.prefix)) return
+    if (base === '' && isNoKey(name)) continue
+    if (name.endsWith('/') && !walk.folders) {
+      if (key >= floor || floor.startsWith(key)) await collect(walk, key)
+    } else if (key >= floor) {
+      const entry = walk.ages && !name.endsWith('/') ? await aged(walk, base, read, i) : { key }
+      if (entry) entries.push(entry)
+    }
+  }
+}
+
+function isNoKey(name: string): boolean {
+  return name === 'lost+found/' || (name.endsWith('/') && isOwn(name))
+}
+
+/** Where to begin in a folder: a binary search, so that a page costs the same wherever it starts. */
+function firstWanted({ prefix, floor }: Walk, base: string, names: readonly string[]): number {
+  const least = prefix > floor ? prefix : floor
+  if (!least.startsWith(base)) return least < base ? 0 : names.length
+  const [head] = /^[^/]*\/?/.exec(least.slice(base.length)) ?? ['']
+  let low = 0
+  let high = names.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (names[middle]! < head) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+/** The entry with its age; undefined when the file is gone since the folder was read. */
+async function aged(walk: Walk, base: string, read: FolderNames, index: number): Promise<ListEntry | undefined> {
+  const { root } = walk
+  if (read.times[index] === undefined) {
+    const last = Math.min(index + AGES_AT_ONCE, index + walk.limit - walk.entries.length, read.names.length)
+    const look = last - index > FEW ? statAside : root.stat
+    const wanted = Array.from({ length: last - index }, (_, i) => index + i)
+    await Promise.all(
+      wanted.map(async i => {
+        const name = read.names[i]!
+        if (!name.endsWith('/')) read.times[i] = (await look(join(root.path, base, name)))?.mtimeMs
+      })
+    )
+  }
+  const time = read.times[index]
+  return time === undefined ? undefined : { key: base + read.names[index], ageMs: root.age(time) }
+}
+
+/**
+ * Reads folders and remembers what it read. What was read is used again only while one `stat` of the folder shows that
+ * nothing was added, removed or replaced: its times and its number are the same, and were already older than the clock's
+ * tick when it was read. On a network folder nothing is remembered: the times seen may be old ones.
+ *
+ * @returns a function that gives a folder's names; undefined where there is no folder
+ */
+function createFolderCache(root: Root): (folder: string) => Promise<FolderNames | undefined> {
+  const cache = new LRUCache<string, FolderNames>({
+    maxSize: CACHED_NAMES,
+    sizeCalculation: ({ names }) => names.length + 8
+  })
+  const reading = new Map<string, Promise<FolderNames | undefined>>()
+
+  async function readAnew(folder: string, stat: Stats): Promise<FolderNames | undefined> {
+    const startedAt = Date.now()
+    const names = await namesIn(folder)
+    if (!names) return undefined
+    const read = { names, times: [], stat }
+    if (root.local && startedAt - stat.ctimeMs > tickOf(stat) && isSame(stat, await root.stat(folder))) {
+      cache.set(folder, read)
+    }
+    return read
+  }
+
+  return async folder => {
+    const stat = await root.stat(folder)
+    if (!stat?.isDirectory()) {
+      cache.delete(folder)
+      if (!stat) await root.confirm()
+      return undefined
+    }
+    const cached = cache.get(folder)
+    if (cached && isSame(stat, cached.stat)) return cached
+    // Others may be reading the same large folder: theirs will do if it turns out to be worth remembering.
+    await reading.get(folder)?.catch(() => undefined)
+    const theirs = cache.get(folder)
+    if (theirs && isSame(stat, theirs.stat)) return theirs
+    const read = readAnew(folder, stat)
+    reading.set(folder, read)
+    return read.finally(() => {
+      if (reading.get(folder) === read) reading.delete(folder)
+    })
+  }
+}
+
+async function namesIn(folder: string): Promise<string[] | undefined> {
+  const found = await readdir(folder, { withFileTypes: true }).catch(ignoreMissing)
+  // Names with a dot before them are the system's (`.nfs…`, `.DS_Store`): no key has such a part.
+  return found
+    ?.filter(entry => !entry.name.startsWith('.'))
+    .map(entry => (entry.isDirectory() ? `${entry.name}/` : entry.name))
+    .sort()
+}
+
+function isSame(a: Stats, b: Stats | undefined): boolean {
+  return b !== undefined && a.ctimeMs === b.ctimeMs && a.mtimeMs === b.mtimeMs && a.ino === b.ino
+}
+
+function tickOf({ ctimeMs }: Stats): number {
+  return ctimeMs % 1000 === 0 ? COARSE_TICK_MS : TICK_MS
+}

@@ -1,0 +1,123 @@
+import { link, open, rename, rm, unlink } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type { Buffers } from '../buffers.ts'
+import type { DeleteOptions, ObjectStore, PutOptions } from '../driver.ts'
+import { codeOf, isMissing } from './errors.ts'
+import type { Folders } from './folders.ts'
+import { createListing } from './listing.ts'
+import { createReading } from './reading.ts'
+import type { Root } from './root.ts'
+
+/** Objects are files, at their keys' paths. A file is put in place whole and never written to afterwards. */
+export function createObjects(root: Root, folders: Folders, buffers: Buffers): ObjectStore {
+  const reading = createReading(root, buffers)
+  const { list } = createListing(root)
+  return {
+    stat: async key => {
+      const stat = await root.stat(root.pathOf(key))
+      if (stat?.isFile()) return { size: stat.size, ageMs: root.age(stat.mtimeMs) }
+      return missing(root)
+    },
+    get: async key => {
+      const read = await reading.whole(root.pathOf(key))
+      return read ? { bytes: read.bytes, ageMs: root.age(read.stat.mtimeMs) } : missing(root)
+    },
+    read: async (key, range) => (await reading.body(root.pathOf(key), range)) ?? missing(root),
+    put: (key, bytes, options = {}) => put(root, folders, root.pathOf(key), bytes, options),
+    delete: (keys, options = {}) => remove(root, folders, keys, options),
+    list: (prefix, options = {}) => list(prefix, options),
+    url: async () => undefined
+  }
+}
+
+async function missing(root: Root): Promise<undefined> {
+  await root.confirm()
+  return undefined
+}
+
+async function put(
+  root: Root,
+  folders: Folders,
+  path: string,
+  bytes: Uint8Array,
+  options: PutOptions
+): Promise<boolean> {
+  const { ifAbsent = false, durable = true } = options
+  const written = await place(root, folders, path, bytes, { ifAbsent, durable })
+  // Also where it existed: whoever wrote it may not have made it durable yet.
+  if (durable) await folders.settle(dirname(path))
+  return written
+}
+
+async function place(
+  root: Root,
+  folders: Folders,
+  path: string,
+  bytes: Uint8Array,
+  options: Required<PutOptions>
+): Promise<boolean> {
+  if (bytes.length === 0) {
+    if (await folders.within(dirname(path), () => createEmpty(path))) return true
+    if (options.ifAbsent) return false
+  }
+  return placeWhole(root, folders, path, bytes, options)
+}
+
+/** An empty file is whole as soon as it is there. False: something is there already. */
+async function createEmpty(path: string): Promise<boolean> {
+  try {
+    await (await open(path, 'wx')).close()
+    return true
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false
+    throw error
+  }
+}
+
+/** Writes aside and puts in place: with `link`, which fails where something is, or with `rename`, which replaces it. */
+async function placeWhole(
+  root: Root,
+  folders: Folders,
+  path: string,
+  bytes: Uint8Array,
+  { ifAbsent, durable }: Required<PutOptions>
+): Promise<boolean> {
+  const temporary = root.temporary()
+  let moved = false
+  try {
+    await writeNew(temporary, bytes, durable)
+    await folders.within(dirname(path), () => (ifAbsent ? link(temporary, path) : rename(temporary, path)))
+    moved = !ifAbsent
+    return true
+  } catch (error) {
+    if (ifAbsent && codeOf(error) === 'EEXIST') return false
+    throw error
+  } finally {
+    if (!moved) await rm(temporary, { force: true })
+  }
+}
+
+async function writeNew(path: string, bytes: Uint8Array, durable: boolean): Promise<void> {
+  const handle = await open(path, 'wx')
+  try {
+    await handle.writeFile(bytes)
+    if (durable) await handle.datasync()
+  } finally {
+    await handle.close()
+  }
+}
+
+async function remove(root: Root, folders: Folders, keys: readonly string[], options: DeleteOptions): Promise<void> {
+  const touched = new Set<string>()
+  for (const key of keys) {
+    const path = root.pathOf(key)
+    await unlink(path).catch(async error => {
+      // A folder is no key.
+      if (codeOf(error) === 'EISDIR') return
+      if (!isMissing(error)) throw error
+      await root.confirm()
+    })
+    touched.add(dirname(path))
+  }
+  await folders.prune(touched, { durable: options.durable ?? true })
+}

@@ -1,0 +1,188 @@
+import { randomBytes } from 'node:crypto'
+import { constants } from 'node:fs'
+import { copyFile, type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { LRUCache } from 'lru-cache'
+import { StorageError, type UploadState } from '../driver.ts'
+import { codeOf, ignoreMissing, isMissing } from './errors.ts'
+import { type Root, UPLOADS } from './root.ts'
+
+/*
+ * An upload is a folder `uploads/<id>` that holds one file, `<writer>.<claim>.r` while nobody writes to it and
+ * `<writer>.<claim>.w` from the moment somebody may. `<claim>` is new each time somebody takes the upload over, so a
+ * name stands for one holder's turn and never comes back: renaming it works for exactly one, and a holder that lost the
+ * upload finds its own name gone. What another may still write to is never written to by a new holder, but copied.
+ */
+
+/** The upload as it was found. A file at rest keeps its size as long as it keeps its name. */
+export interface Session extends UploadState {
+  name: string
+  path: string
+  atRest: boolean
+  mtimeMs: number
+}
+
+/** One holder's turn: its file, open, that ends in `.w`. */
+export interface Claim {
+  id: string
+  path: string
+  name: string
+  handle: FileHandle
+  /** Bytes in it when it was claimed. */
+  size: number
+  /** The folder's entry in `uploads`, or the file's in the folder, is new and not durable yet. */
+  fresh: boolean
+}
+
+export interface Sessions {
+  /** Where all uploads are. */
+  readonly path: string
+  folderOf(id: string): string
+  /** The upload as it is now; undefined where there is none, or one without its file. */
+  find(id: string): Promise<Session | undefined>
+  /** Takes the upload over from whoever had it, or begins it; throws `conflict` unless it is as `from` says. */
+  claim(id: string, from: UploadState | undefined, writer: string): Promise<Claim>
+  /** Ends a turn so that anybody may go on from it: throws `conflict` when somebody else took over before. */
+  rest(claim: Pick<Claim, 'id' | 'path'>): Promise<void>
+  /** Ends a turn leaving the file as it is, for this process to go on; throws `conflict` as `rest` does. */
+  keep(claim: Claim): Promise<void>
+  /** Whether the file was left by `keep`. It is so for one who asks: who gets `true` has the turn. */
+  resume(session: Session): boolean
+}
+
+/** An upload without its file is in the middle of a takeover: so long until the next look, in milliseconds. */
+const PAUSES = [0, 0, 1, 5, 25]
+const FILE_NAME = /^([\w-]+)\.[\w-]+\.([rw])$/
+
+export function createSessions(root: Root): Sessions {
+  const path = join(root.path, UPLOADS)
+  const folderOf = (id: string): string => join(path, id)
+  /** File names by upload that `keep` left; one that is forgotten costs a copy. */
+  const kept = new LRUCache<string, string>({ max: 1000 })
+
+  const resume = ({ name, path }: Session): boolean => kept.get(path) === name && kept.delete(path)
+
+  return {
+    path,
+    folderOf,
+    resume,
+    find: id => find(root, folderOf(id)),
+    claim: async (id, from, writer) => {
+      const folder = folderOf(id)
+      const name = `${writer}.${randomBytes(9).toString('base64url')}.w`
+      const session = await find(root, folder)
+      if (!isAs(session, from)) throw conflict(id)
+      if (!session) return { id, name, ...(await begin(root, folder, name)) }
+      const takes =
+        session.atRest || resume(session) ? takeAtRest(session, folder, name) : copy(root, session, folder, name)
+      return { id, name, ...(await takes) }
+    },
+    rest: async claim => {
+      await renameOrConflict(claim.path, claim.path.replace(/w$/, 'r'), claim.id)
+    },
+    keep: async claim => {
+      if (!(await root.stat(claim.path))) throw conflict(claim.id)
+      kept.set(claim.path, claim.name)
+    }
+  }
+}
+
+export function conflict(id: string, cause?: unknown): StorageError {
+  return new StorageError('conflict', `upload ${id} is in another state`, { cause })
+}
+
+export function isAs(session: UploadState | undefined, from: UploadState | undefined): boolean {
+  return session?.size === from?.size && session?.writer === from?.writer
+}
+
+async function find(root: Root, folder: string): Promise<Session | undefined> {
+  let renamed = false
+  for (const pauseMs of PAUSES) {
+    // Most uploads are looked for once, before they begin.
+    const names = (await root.stat(folder)) && (await readdir(folder).catch(ignoreMissing))
+    if (!names) {
+      await root.confirm()
+      return undefined
+    }
+    const [name, writer, state] = names.map(entry => FILE_NAME.exec(entry)).find(match => match) ?? []
+    if (name && writer) {
+      const path = join(folder, name)
+      const stat = await root.stat(path)
+      if (stat) return { name, path, writer, atRest: state === 'r', size: stat.size, mtimeMs: stat.mtimeMs }
+    }
+    renamed = name !== undefined
+    if (!renamed && pauseMs > 0) await pause(pauseMs)
+  }
+  if (renamed) throw new StorageError('unavailable', `${folder} changes too fast`)
+  return undefined
+}
+
+/** The folder comes with its file in it: renaming it works where nothing is, or an empty folder, and for one only. */
+async function begin(root: Root, folder: string, name: string): Promise<Omit<Claim, 'id' | 'name'>> {
+  const temporary = root.temporary()
+  await mkdir(temporary)
+  const handle = await open(join(temporary, name), 'wx')
+  try {
+    await renameFolder(temporary, folder)
+  } catch (error) {
+    await handle.close()
+    await rm(temporary, { recursive: true })
+    throw error
+  }
+  return { path: join(folder, name), handle, size: 0, fresh: true }
+}
+
+async function takeAtRest(session: Session, folder: string, name: string): Promise<Omit<Claim, 'id' | 'name'>> {
+  const path = join(folder, name)
+  const handle = await open(session.path, 'r+').catch(error => {
+    throw isMissing(error) ? conflict(folder, error) : error
+  })
+  try {
+    await renameOrConflict(session.path, path, folder)
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
+  return { path, handle, size: session.size, fresh: false }
+}
+
+/** The old file leaves the folder for good: what its writer still writes lands where nobody reads. */
+async function copy(root: Root, session: Session, folder: string, name: string): Promise<Omit<Claim, 'id' | 'name'>> {
+  const [temporary, old] = [root.temporary(), root.temporary()]
+  const copied = join(temporary, name)
+  await mkdir(temporary)
+  let handle: FileHandle | undefined
+  try {
+    await copyFile(session.path, copied, constants.COPYFILE_FICLONE).catch(error => {
+      throw isMissing(error) ? conflict(folder, error) : error
+    })
+    if ((await stat(copied)).size !== session.size) throw conflict(folder)
+    handle = await open(copied, 'r+')
+    await renameOrConflict(session.path, old, folder)
+    await renameFolder(temporary, folder)
+  } catch (error) {
+    await handle?.close()
+    await rm(temporary, { recursive: true, force: true })
+    throw error
+  } finally {
+    await rm(old, { force: true })
+  }
+  return { path: join(folder, name), handle, size: session.size, fresh: true }
+}
+
+async function renameFolder(temporary: string, folder: string): Promise<void> {
+  try {
+    await rename(temporary, folder)
+  } catch (error) {
+    throw codeOf(error) === 'ENOTEMPTY' || codeOf(error) === 'EEXIST' ? conflict(folder, error) : error
+  }
+}
+
+async function renameOrConflict(from: string, to: string, upload: string): Promise<void> {
+  try {
+    await rename(from, to)
+  } catch (error) {
+    throw isMissing(error) ? conflict(upload, error) : error
+  }
+}

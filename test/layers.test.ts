@@ -1,0 +1,59 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+
+const root = new URL('..', import.meta.url).pathname
+
+const sources = ['src', 'plugins', 'routes'].flatMap(folder =>
+  readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter(file => file.endsWith('.ts'))
+    .map(file => join(folder, file))
+)
+
+/** What a file imports, as paths from the root or names of packages. */
+function imports(file: string): string[] {
+  const text = readFileSync(join(root, file), 'utf8')
+  const found = [...text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map(match => match[1]!)
+  return found.map(name => (name.startsWith('.') ? join(file, '..', name) : name))
+}
+
+const under = (folder: string): string[] => sources.filter(file => file.startsWith(folder))
+
+function forbid(files: string[], forbidden: RegExp): string[] {
+  return files.flatMap(file =>
+    imports(file)
+      .filter(name => forbidden.test(name))
+      .map(name => `${file} imports ${name}`)
+  )
+}
+
+t.test('layers point one way: routes, registry, storage', async t => {
+  t.ok(under('routes').length >= 7 && under('src/registry').length >= 15, 'the tree is where this test looks for it')
+  t.strictSame(forbid(under('routes'), /^src\/storage/), [], 'routes know no driver')
+  t.strictSame(forbid(under('src/registry'), /fastify|^node:https?$|^node:fs|^plugins|^routes|^src\/http/), [])
+  t.strictSame(forbid(under('src/storage'), /fastify|^node:https?$|^plugins|^routes|^src\/(http|registry)/), [])
+  t.strictSame(forbid(under('src/http'), /^plugins|^routes|^src\/storage\/(?!driver)/), [])
+  const drivers = /^src\/storage\/(?!driver\.ts|guard\.ts)/
+  const outside = sources.filter(file => !file.startsWith('src/storage') && !file.startsWith('plugins/storage-'))
+  t.strictSame(forbid(outside, drivers), [], 'a driver is known to its plugin alone')
+})
+
+t.test('the AWS SDK is imported by the S3 driver alone', async t => {
+  const others = sources.filter(file => !file.startsWith('src/storage/s3'))
+  t.strictSame(forbid(others, /^@aws-sdk|^@smithy/), [])
+})
+
+t.test('keys are spelled in one file', async t => {
+  const prefixes =
+    /['"`](?:content|repositories|digests|catalog|ended|gc|system)\/|_blobs|_manifests|_tags\b|_tagged|_referrers/
+  const spelling = sources.filter(
+    file => file !== 'src/registry/keys.ts' && prefixes.test(readFileSync(join(root, file), 'utf8'))
+  )
+  t.strictSame(spelling, [])
+})
+
+t.test('only plugins and the routes of Fastify have default exports', async t => {
+  const exporting = sources.filter(file => /^export default/m.test(readFileSync(join(root, file), 'utf8')))
+  const allowed = exporting.filter(file => /^(plugins|routes)\/|^src\/index\.ts$/.test(file))
+  t.strictSame(exporting, allowed)
+})

@@ -1,0 +1,84 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { parseDigest } from '../../src/registry/digest.ts'
+import * as keys from '../../src/registry/keys.ts'
+
+const hex = 'a'.repeat(64)
+const digest = parseDigest(`sha256:${hex}`)
+const subject = parseDigest(`sha512:${'0b'.repeat(64)}`)
+const id = '0f6e2c0a-1111-4222-8333-944445555666'
+const withoutNonce = (key: string): string => key.replace(/[0-9a-f]{16}(?=\.|$)/, 'NONCE')
+
+t.test('the keys that users have in their folders and buckets', async t => {
+  t.equal(keys.contentKey(id), `content/0f/${id}`)
+  t.equal(
+    withoutNonce(keys.linkKey('team/app', digest, id, 12)),
+    `repositories/team/app/_blobs/sha256/${hex}/NONCE.${id}.12`
+  )
+  t.equal(withoutNonce(keys.recordKey('a', digest)), `repositories/a/_manifests/sha256/${hex}/NONCE`)
+  t.equal(
+    keys.tagKey('a', 'v1.2', 1, '0123456789abcdef', digest),
+    `repositories/a/_tags/v1.2!/fffffffffffe.0123456789abcdef.sha256-${hex}`
+  )
+  t.equal(keys.taggedKey('a', digest, 'v1.2', 'n'), `repositories/a/_tagged/sha256/${hex}/v1.2.n`)
+  t.equal(
+    withoutNonce(keys.referrerKey('a', subject, digest)),
+    `repositories/a/_referrers/sha512/${'0b'.repeat(64)}/sha256-${hex}.NONCE`
+  )
+  t.equal(keys.hintKey(digest), `digests/sha256/aa/${hex}`)
+  t.equal(keys.catalogKey('a.b/c-d_e'), 'catalog/a(b)c!d_e')
+  t.equal(keys.endedKey(id), `ended/0f/${id}`)
+  t.equal(keys.orphanKey(id), `gc/orphans/${id}`)
+  t.equal(keys.systemKey('upload-key'), 'system/upload-key')
+})
+
+t.test('what a key says is read back', async t => {
+  const link = keys.linkKey('a', digest, id, 34)
+  t.strictSame(keys.parseLink(link), { key: link, content: id, size: 34 })
+  const tag = keys.tagKey('a', 'x', 7, 'cafe', subject)
+  t.strictSame(keys.parseTagKey(tag), { key: tag, seq: 7, nonce: 'cafe', digest: subject })
+  t.equal(keys.parseTagged(keys.taggedKey('a', digest, 'v1.2.3', 'cafe')), 'v1.2.3')
+  t.equal(keys.parseReferrer(keys.referrerKey('a', subject, digest)), digest)
+  t.equal(keys.parseTagFolder(keys.tagFolder('a', 'v1-rc')), 'v1-rc')
+  t.equal(keys.parseCatalogKey(keys.catalogKey('a.b/c-d_e')), 'a.b/c-d_e')
+})
+
+t.test('a name is as long as a file name may be', async t => {
+  const tag = 'T'.repeat(128)
+  const longest = [
+    keys.tagKey('a', tag, 1, keys.nonce(), subject),
+    keys.taggedKey('a', subject, tag, keys.nonce()),
+    keys.referrerKey('a', subject, subject),
+    keys.catalogKey('n'.repeat(255)),
+    keys.linkKey('a', subject, id, Number.MAX_SAFE_INTEGER)
+  ]
+  for (const key of longest) for (const part of key.split('/')) t.ok(part.length <= 255, `${part.length}`)
+})
+
+const bytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b))
+
+t.test('listings come in the order of what they list', async t => {
+  const tag = fc.stringMatching(/^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,6}$/)
+  const name = fc.stringMatching(/^[a-z0-9]{1,2}([._/-][a-z0-9]{1,2}){0,3}$/)
+  fc.assert(
+    fc.property(
+      tag,
+      tag,
+      (a, b) => Math.sign(bytes(keys.tagFolder('r', a), keys.tagFolder('r', b))) === Math.sign(bytes(a, b))
+    )
+  )
+  fc.assert(
+    fc.property(
+      name,
+      name,
+      (a, b) => Math.sign(bytes(keys.catalogKey(a), keys.catalogKey(b))) === Math.sign(bytes(a, b))
+    )
+  )
+  fc.assert(
+    fc.property(fc.nat(), fc.nat(), (a, b) => {
+      const [newer, older] = [a, b].map(seq => keys.tagKey('r', 't', seq, 'n', digest))
+      return a <= b || bytes(newer!, older!) < 0
+    })
+  )
+  t.pass('for tags, repositories and the values of a tag')
+})

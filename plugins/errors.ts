@@ -54,7 +54,6 @@ export const errorTable = {
     message: 'the registry can not reach its storage',
     hint: 'see that the store is there and lets this process in; clients retry'
   },
-  'shutting-down': { status: 503, code: 'UNAVAILABLE', message: 'the registry is shutting down' },
   internal: {
     status: 500,
     code: 'UNKNOWN',
@@ -170,9 +169,12 @@ function headersFor({ status, code, details }: Refusal, request: FastifyRequest,
   const path = pathOf(request.raw.url ?? '')
   const [detail = {}] = details
   const headers: Record<string, string> = {}
+  // Where the upload goes on, as a route that knows of proxies has put it; to any other error it is no answer.
+  const prepared = reply.getHeader('location')
+  reply.removeHeader('location')
   if (status === 416 && code === 'BLOB_UPLOAD_INVALID') {
     headers.range = `0-${Math.max(Number(detail.size ?? 0) - 1, 0)}`
-    if (!reply.hasHeader('location')) headers.location = path
+    headers.location = String(prepared ?? path)
   } else if (status === 416) {
     headers['content-range'] = `bytes */${detail.size ?? '*'}`
   } else if (status === 405) {

@@ -5,7 +5,7 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** The path to document, as the router sees only a wildcard: `/v2/{name}/blobs/{digest}`. */
     path?: string
-    /** The spec's id of the endpoint: `end-2`. */
+    /** The spec's ids of the endpoint: `end-2`, or `end-8a, end-8b`. */
     id?: string
   }
 }
@@ -29,8 +29,10 @@ async function openapi(app: FastifyInstance, options: OpenapiOptions): Promise<v
   const operations = new Map<string, Operation>()
   app.addHook('onRoute', ({ method, schema, config }) => {
     if (config?.path === undefined) return
+    // An operation's id goes into names of generated code.
+    const operationId = config.id?.replaceAll(', ', '_')
     for (const each of [method].flat()) {
-      const operation = { method: each, path: config.path, schema: { ...schema, operationId: config.id } }
+      const operation = { method: each, path: config.path, schema: { ...schema, operationId } }
       operations.set(`${each} ${config.path}`, operation)
     }
   })

@@ -22,6 +22,10 @@ const uploads: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links }) 
       .headers({ Location: links.blob(name, digest, forwardedPrefix(request)), 'Docker-Content-Digest': digest })
       .send()
 
+  /** For a 416, after which the session lives on (spec, "Pushing a blob in chunks"). */
+  const goOnAt = (request: FastifyRequest, reply: FastifyReply, name: string, session: string) =>
+    reply.header('Location', links.upload(name, session, forwardedPrefix(request)))
+
   const open = (request: FastifyRequest, reply: FastifyReply, name: string, { session, size }: UploadStatus) =>
     reply.headers({
       Location: links.upload(name, session, forwardedPrefix(request)),
@@ -81,6 +85,7 @@ const uploads: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links }) 
     schema: { params, tags: ['uploads'], summary: 'Add a chunk to an upload' },
     async handler(request, reply) {
       const name = parseRepository(request.params.name)
+      goOnAt(request, reply, name, request.params.session)
       const status = await registry.uploads.append(name, request.params.session, chunkOf(request))
       return open(request, reply, name, status).code(202).send()
     }
@@ -98,6 +103,7 @@ const uploads: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links }) 
     async handler(request, reply) {
       const name = parseRepository(request.params.name)
       const digest = parseDigest(request.query.digest ?? '')
+      goOnAt(request, reply, name, request.params.session)
       await registry.uploads.finish(name, request.params.session, digest, chunkOf(request))
       return created(request, reply, name, digest)
     }

@@ -30,6 +30,8 @@ export async function buildApp(config: Config, { storage, now }: BuildOptions = 
     routerOptions: { maxParamLength: 4096 },
     // Uploads take as long as they take; their bodies never pass Fastify's parsers.
     requestTimeout: 0,
+    // What comes over a connection that is open while the app closes is in flight as well: it is served.
+    return503OnClosing: false,
     // Larger reads from the socket: a third more bytes a second through an upload (docs/architecture.md).
     http: { highWaterMark: 1024 * 1024 }
   })

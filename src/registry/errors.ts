@@ -21,7 +21,6 @@ export type ErrorKind =
   | 'route-unknown'
   | 'storage-full'
   | 'storage-unavailable'
-  | 'shutting-down'
   | 'internal'
 
 /** Free JSON for the answer's `detail`; never a path, a key of the store or a secret. */

@@ -19,6 +19,8 @@ export interface RegistryOptions {
   cacheBytes: number
   /** Which references of a manifest may be missing. */
   sparse: Sparse
+  /** The store takes keys that differ in case only for the same key. Default false. */
+  ignoresCase?: boolean
   /** ms since 1970, for the names of sessions; tests turn it. */
   now?: () => number
 }
@@ -31,7 +33,7 @@ export function createRegistry(options: RegistryOptions) {
   const repositories = createRepositories({ storage })
   const blobs = createBlobs({ storage, repositories, cache: objects, log, graceMs })
   const uploads = createUploads({ storage, blobs, expiryMs: options.uploadExpiryMs, ...(now && { now }) })
-  const tags = createTags({ storage, repositories })
+  const tags = createTags({ storage, repositories, ignoresCase: options.ignoresCase ?? false })
   const referrers = createReferrers({ storage, cache: objects })
   const manifests = createManifests({ storage, blobs, tags, referrers, repositories, cache: records, graceMs, sparse })
   return { blobs, uploads, manifests, tags, referrers, repositories }

@@ -5,24 +5,44 @@ import { nonce, parseTagFolder, parseTagKey, type TagKey, tagFolder, taggedKey, 
 import { parallel } from './parallel.ts'
 import type { Page, Repositories } from './repositories.ts'
 
+export interface TagOptions {
+  storage: StorageDriver
+  repositories: Repositories
+  /** The store takes keys that differ in case only for the same key. */
+  ignoresCase: boolean
+}
+
 /**
  * Tags. Each value of a tag is a key of its own and the first one counts, so that moving a tag writes nothing over and
  * deleting one never brings an older value back.
  */
-export function createTags({ storage, repositories }: { storage: StorageDriver; repositories: Repositories }) {
-  const valuesOf = async (name: string, tag: string): Promise<TagKey[]> =>
-    (await storage.list(tagFolder(name, tag))).map(entry => parseTagKey(entry.key))
+export function createTags({ storage, repositories, ignoresCase }: TagOptions) {
+  /** The newest `limit` values of a tag, newest first. */
+  async function valuesOf(name: string, tag: string, limit?: number): Promise<TagKey[]> {
+    const entries = await storage.list(tagFolder(name, tag), limit === undefined ? {} : { limit })
+    return entries.map(entry => parseTagKey(entry.key))
+  }
+
+  /**
+   * Where the store takes `V1` for `v1`, the folder of a tag may be another tag's: the reverse of a value has the tag's
+   * name as it was written.
+   */
+  async function isAnother(name: string, tag: string, value: TagKey | undefined): Promise<boolean> {
+    if (!ignoresCase || !value) return false
+    return (await storage.list(taggedKey(name, value.digest, tag, value.nonce))).length === 0
+  }
 
   /** What the tag points at; undefined: there is no such tag. */
   async function resolve(name: string, tag: string): Promise<Digest | undefined> {
-    const [first] = await storage.list(tagFolder(name, tag), { limit: 1 })
-    return first && parseTagKey(first.key).digest
+    const [first] = await valuesOf(name, tag, 1)
+    return (await isAnother(name, tag, first)) ? undefined : first?.digest
   }
 
   /** Points tags at a manifest. Others may move them at the same time: one of the values stays. */
   async function point(name: string, tags: readonly string[], digest: Digest): Promise<void> {
     await parallel([...new Set(tags)], 8, async tag => {
       const older = await valuesOf(name, tag)
+      if (await isAnother(name, tag, older[0])) throw caseClash(tag)
       // One more than the highest seen, so that no clock decides what is newer.
       const seq = older.reduce((highest, value) => Math.max(highest, value.seq), 0) + 1
       const id = nonce()
@@ -62,7 +82,9 @@ export function createTags({ storage, repositories }: { storage: StorageDriver; 
   /** spec end-9, by tag. Throws `manifest-unknown`. */
   async function remove(name: string, tag: string): Promise<void> {
     const values = await valuesOf(name, tag)
-    if (values.length === 0) throw new RegistryError('manifest-unknown', { tag })
+    if (values.length === 0 || (await isAnother(name, tag, values[0]))) {
+      throw new RegistryError('manifest-unknown', { tag })
+    }
     await drop(name, tag, values)
   }
 
@@ -76,5 +98,12 @@ export function createTags({ storage, repositories }: { storage: StorageDriver; 
 
   return { resolve, point, forget, remove, list }
 }
+
+const caseClash = (tag: string): RegistryError =>
+  new RegistryError(
+    'tag-invalid',
+    { tag },
+    { message: 'another tag differs from this one in case only, and the folder this registry is on ignores case' }
+  )
 
 export type Tags = ReturnType<typeof createTags>

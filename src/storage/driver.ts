@@ -53,7 +53,11 @@ export interface ListOptions {
   after?: string
   /** Most entries wanted. Default: all there are. */
   limit?: number
-  /** With `true`, keys below the next `/` after the prefix come as one entry that ends in `/` (a prefix). */
+  /**
+   * With `true`, keys below the next `/` after the prefix come as one entry that ends in `/` (a prefix). One may show
+   * with no key below it where a crash, or a write or delete under way, left an empty folder; deleting any key below
+   * takes it away.
+   */
   folders?: boolean
   /** With `true`, entries carry `ageMs` (a folder pays one stat a key for it). */
   ages?: boolean
@@ -116,8 +120,9 @@ export interface UploadStore {
   /** Size and last writer by the store's own truth; undefined: no such upload, or it was committed or aborted. */
   upload(id: string): Promise<UploadState | undefined>
   /**
-   * Adds the source's bytes and returns the new size; `from: undefined` begins the upload. What the source gave before
-   * it failed is kept (whole bytes only) and the source's error thrown on. Durable when it resolves, unless `closing`.
+   * Adds the source's bytes and returns the new size; `from: undefined` begins the upload. The driver may hold on to
+   * what the source gave until `append` ends: nobody may write over it before. What the source gave before it failed
+   * is kept (whole bytes only) and the source's error thrown on. Durable when it resolves, unless `closing`.
    * Throws `conflict` when the upload is not as `from` says, or another writer took it over meanwhile.
    */
   append(id: string, source: AsyncIterable<Uint8Array>, options: AppendOptions): Promise<number>

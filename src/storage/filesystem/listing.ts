@@ -69,7 +69,7 @@ async function collect(walk: Walk, base: string): Promise<void> {
     const name = read.names[i]!
     const key = base + name
     if (!key.startsWith(walk.prefix)) return
-    if (base === '' && isNoKey(name)) continue
+    if (base === '' && name.endsWith('/') && !(await holdsKeys(walk, name))) continue
     if (name.endsWith('/') && !walk.folders) {
       if (key >= floor || floor.startsWith(key)) await collect(walk, key)
     } else if (key >= floor) {
@@ -79,8 +79,10 @@ async function collect(walk: Walk, base: string): Promise<void> {
   }
 }
 
-function isNoKey(name: string): boolean {
-  return name === 'lost+found/' || (name.endsWith('/') && isOwn(name))
+/** Whether a top-level folder is one of keys, and not an empty one: those stay when their last key goes. */
+async function holdsKeys({ root, namesOf, folders }: Walk, name: string): Promise<boolean> {
+  if (name === 'lost+found/' || isOwn(name)) return false
+  return !folders || (await namesOf(join(root.path, name)))?.names.length !== 0
 }
 
 /** Where to begin in a folder: a binary search, so that a page costs the same wherever it starts. */

@@ -1,7 +1,6 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import errors, { frameworkErrors, onClientError } from '../plugins/errors.ts'
 import openapi from '../plugins/openapi.ts'
-import type { TrustProxy } from './config/values.ts'
 import type { Config } from './config.ts'
 import { handleExpectContinue } from './http/body.ts'
 import marina from './index.ts'
@@ -23,7 +22,7 @@ export interface BuildOptions {
 export async function buildApp(config: Config, { storage, now }: BuildOptions = {}): Promise<FastifyInstance> {
   const app = Fastify({
     logger: loggerOptions(config) ?? false,
-    trustProxy: trusted(config.trustProxy),
+    trustProxy: config.trustProxy,
     clientErrorHandler: onClientError,
     frameworkErrors,
     // A name of 255 characters with a digest is one "parameter" to the router.
@@ -45,9 +44,4 @@ export async function buildApp(config: Config, { storage, now }: BuildOptions = 
   })
   await app.ready()
   return app
-}
-
-/** A number of hops, in the form that Fastify takes. */
-function trusted(proxies: TrustProxy): boolean | string[] | ((address: string, hop: number) => boolean) {
-  return typeof proxies === 'number' ? (_address, hop) => hop < proxies : proxies
 }

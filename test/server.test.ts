@@ -1,0 +1,225 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { defaults } from '../src/config.ts'
+import { loggerOptions } from '../src/logger.ts'
+import { listen } from '../src/server.ts'
+
+const top = resolve(import.meta.dirname, '..')
+
+/** A run of the command line. `out` and `err` are what it has written so far. */
+interface Run {
+  out: string
+  err: string
+  kill(signal: NodeJS.Signals): void
+  exited: Promise<number | null>
+}
+
+/** Runs the command line as a user would: in a process of its own, with no more environment than is given. */
+function run(t: Test, env: NodeJS.ProcessEnv, ...args: string[]): Run {
+  const child = spawn(process.execPath, ['--import', 'tsx', 'src/cli.ts', ...args], {
+    cwd: top,
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  const exited = once(child, 'close').then(([code]) => code as number | null)
+  const running: Run = { out: '', err: '', exited, kill: signal => child.kill(signal) }
+  child.stdout.setEncoding('utf8').on('data', text => {
+    running.out += text
+  })
+  child.stderr.setEncoding('utf8').on('data', text => {
+    running.err += text
+  })
+  return running
+}
+
+function folder(t: Test): string {
+  const path = mkdtempSync(join(tmpdir(), 'marina-server-'))
+  t.teardown(() => rmSync(path, { recursive: true, force: true }))
+  return path
+}
+
+async function until<T>(what: string, look: () => T | undefined | false | Promise<T | undefined | false>): Promise<T> {
+  for (let tries = 0; tries < 1500; tries++) {
+    const seen = await look()
+    if (seen) return seen
+    await sleep(20)
+  }
+  throw new Error(`never seen: ${what}`)
+}
+
+/** Starts a registry on a free port and waits for its first line. */
+async function start(t: Test, env: NodeJS.ProcessEnv = {}): Promise<Run & { port: number; path: string }> {
+  const path = folder(t)
+  const running = run(t, { PORT: '0', HOST: '127.0.0.1', STORAGE_PATH: path, ...env })
+  const ended = running.exited.then(() => Promise.reject(new Error(`it ended instead: ${running.err}`)))
+  const listening = until('its first line', () => /"listening at http:\/\/[^"]*:(\d+),/.exec(running.out)?.[1])
+  const port = await Promise.race([listening, ended])
+  return Object.assign(running, { port: Number(port), path })
+}
+
+const CONTENT = 'ten bytes!'
+
+/** Opens an upload and sends half of its PATCH; the server has begun to read it when this resolves. */
+async function halfAnUpload(t: Test, port: number): Promise<Socket & { received: string }> {
+  const opened = await fetch(`http://127.0.0.1:${port}/v2/a/b/blobs/uploads/`, { method: 'POST' })
+  t.equal(opened.status, 202)
+  const location = new URL(opened.headers.get('location') ?? '', opened.url)
+  const socket = Object.assign(connect(port, '127.0.0.1'), { received: '' })
+  t.teardown(() => socket.destroy())
+  socket.setEncoding('latin1').on('error', () => {})
+  socket.on('data', text => {
+    socket.received += text
+  })
+  socket.write(
+    `PATCH ${location.pathname}${location.search} HTTP/1.1\r\nHost: localhost\r\n` +
+      `Content-Type: application/octet-stream\r\nContent-Length: ${CONTENT.length}\r\nExpect: 100-continue\r\n\r\n`
+  )
+  await until('100 Continue', () => socket.received.startsWith('HTTP/1.1 100'))
+  socket.write(CONTENT.slice(0, 5))
+  return socket
+}
+
+async function refuses(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1')
+  const refused = await new Promise<boolean>(done => {
+    socket.on('connect', () => done(false)).on('error', () => done(true))
+  })
+  socket.destroy()
+  return refused
+}
+
+t.test('the command line', async t => {
+  t.jobs = 2
+  const { version } = JSON.parse(readFileSync(join(top, 'package.json'), 'utf8')) as { version: string }
+  const cases: [args: string[], env: NodeJS.ProcessEnv, code: number, out: RegExp, err: RegExp][] = [
+    [['--version'], {}, 0, new RegExp(`^${version}\n$`), /^$/],
+    [['--help'], {}, 0, /serve.*config.*STORAGE_PATH +\.\/registry-data\n/s, /^$/],
+    [
+      ['config', 'check'],
+      { LOG_DIRECTORY: '/x' },
+      0,
+      /^configuration is good\n$/,
+      /^LOG_DIRECTORY is not a variable [^\n]*\n$/
+    ],
+    [['config', 'check'], { PORT: 'x', LOG_FORMAT: 'y' }, 1, /^$/, /^PORT is "x"[^\n]*\nLOG_FORMAT is "y"[^\n]*\n$/],
+    [[], { PORT: '70000' }, 1, /^$/, /^PORT is "70000"; allowed: a whole number from 0 to 65535\n$/],
+    [['serve'], { STORAGE_PTH: '/x' }, 1, /^$/, /^STORAGE_PTH is set, [^\n]*STORAGE_PATH[^\n]*\n$/]
+  ]
+  for (const [args, env, code, out, err] of cases) {
+    t.test(`${JSON.stringify(env)} ${args.join(' ')}`, { buffered: true }, async t => {
+      const running = run(t, env, ...args)
+      t.equal(await running.exited, code)
+      t.match(running.out, out)
+      t.match(running.err, err)
+    })
+  }
+})
+
+t.test('a folder that can not be used stops the start with one line', async t => {
+  const file = join(folder(t), 'file')
+  writeFileSync(file, '')
+  const path = join(file, 'registry')
+  const running = run(t, { PORT: '0', STORAGE_PATH: path })
+  t.equal(await running.exited, 1)
+  t.match(running.err, /^STORAGE_PATH is "[^\n]*; allowed: [^\n]*\n$/)
+  t.ok(running.err.includes(JSON.stringify(path)))
+})
+
+t.test('a taken port stops the start with one line', async t => {
+  const other = createServer().listen(0, '127.0.0.1')
+  await once(other, 'listening')
+  t.teardown(() => other.close())
+  const { port } = other.address() as AddressInfo
+  const running = run(t, { PORT: String(port), HOST: '127.0.0.1', STORAGE_PATH: folder(t) })
+  t.equal(await running.exited, 1)
+  t.match(running.err, new RegExp(`^PORT is ${port}, [^\\n]*; allowed: [^\\n]*\\n$`))
+})
+
+t.test('an address of another machine stops the start with one line', async t => {
+  const running = run(t, { PORT: '0', HOST: '192.0.2.1', STORAGE_PATH: folder(t) })
+  t.equal(await running.exited, 1)
+  t.match(running.err, /^HOST is "192\.0\.2\.1"; allowed: [^\n]*\n$/)
+})
+
+t.test('SIGTERM lets an upload finish, refuses new connections, and ends with 0', async t => {
+  const registry = await start(t, { SHUTDOWN_TIMEOUT: '1m', LOG_DIRECTORY: '/x' })
+  const lines = registry.out.trim().split('\n')
+  t.match(JSON.parse(lines[0] ?? ''), {
+    level: 30,
+    msg: `listening at http://127.0.0.1:${registry.port}, content in ${registry.path}`
+  })
+  const upload = await halfAnUpload(t, registry.port)
+
+  registry.kill('SIGTERM')
+  await until('a refused connection', () => refuses(registry.port))
+  t.notMatch(upload.received, '202', 'the upload is still in flight')
+  upload.write(CONTENT.slice(5))
+  await until('202', () => /HTTP\/1\.1 202 .*\r\nRange: 0-9\r\n/is.test(upload.received))
+
+  // The client keeps its connection open: the server has to end it by itself.
+  t.equal(await registry.exited, 0)
+  t.equal(registry.err, '')
+  for (const line of registry.out.trim().split('\n'))
+    t.type(JSON.parse(line).msg, 'string', 'JSON where no terminal is')
+  t.match(registry.out, /"level":40[^\n]*LOG_DIRECTORY is not a variable/)
+  t.match(registry.out, 'SIGTERM: closing')
+})
+
+t.test('what does not finish within SHUTDOWN_TIMEOUT is cut, and the end is still 0', async t => {
+  const registry = await start(t, { SHUTDOWN_TIMEOUT: '1s' })
+  const upload = await halfAnUpload(t, registry.port)
+  registry.kill('SIGINT')
+  t.equal(await registry.exited, 0)
+  t.match(registry.out, /"level":40[^\n]*did not finish within 1 s/)
+  t.notMatch(upload.received, '202')
+})
+
+t.test('a second signal ends it at once', async t => {
+  const registry = await start(t, { SHUTDOWN_TIMEOUT: '1h' })
+  await halfAnUpload(t, registry.port)
+  registry.kill('SIGTERM')
+  await until('the first signal', () => registry.out.includes('SIGTERM: closing'))
+  registry.kill('SIGTERM')
+  t.equal(await registry.exited, 1)
+})
+
+t.test('where IPv6 is off, the default address falls back to IPv4', async t => {
+  const listenWithout = async (family: string, host: string) => {
+    const tried: (string | undefined)[] = []
+    const app = {
+      listen: async (options?: { host?: string }) => {
+        tried.push(options?.host)
+        if (options?.host?.includes(':')) throw Object.assign(new Error(family), { code: family })
+        return ''
+      }
+    }
+    await listen(app as Parameters<typeof listen>[0], { ...defaults, host }).catch(error => tried.push(error.code))
+    return tried
+  }
+  t.strictSame(await listenWithout('EAFNOSUPPORT', '::'), ['::', '0.0.0.0'])
+  t.strictSame(await listenWithout('EADDRNOTAVAIL', '::'), ['::', '0.0.0.0'])
+  t.strictSame(await listenWithout('EADDRINUSE', '::'), ['::', 'EADDRINUSE'], 'another fault is no reason')
+  t.strictSame(await listenWithout('EAFNOSUPPORT', '::1'), ['::1', 'EAFNOSUPPORT'], 'an address that was asked for')
+  t.strictSame(await listenWithout('EAFNOSUPPORT', 'localhost'), ['127.0.0.1'])
+})
+
+t.test('the log is for people on a terminal, JSON elsewhere, or as asked', async t => {
+  const isTTY = process.stdout.isTTY
+  t.teardown(() => Object.assign(process.stdout, { isTTY }))
+  const format = (logFormat: 'auto' | 'json' | 'pretty', isTTY: boolean) => {
+    Object.assign(process.stdout, { isTTY })
+    return JSON.stringify(loggerOptions({ logLevel: 'debug', logFormat })).includes('pino-pretty') ? 'pretty' : 'json'
+  }
+  t.equal(format('auto', true), 'pretty')
+  t.equal(format('auto', false), 'json')
+  t.equal(format('json', true), 'json')
+  t.equal(format('pretty', false), 'pretty')
+  t.match(loggerOptions({ logLevel: 'debug', logFormat: 'json' }), { level: 'debug' })
+})

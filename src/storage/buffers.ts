@@ -29,7 +29,9 @@ export function createBuffers(budget: number): Buffers {
   const giveBack = (buffer: Buffer): void => {
     if (reserved + idleBytes + buffer.length > budget) return
     idleBytes += buffer.length
-    idle.set(buffer.length, [...(idle.get(buffer.length) ?? []), buffer])
+    const same = idle.get(buffer.length)
+    if (same) same.push(buffer)
+    else idle.set(buffer.length, [buffer])
   }
   const takeOne = (size: number): Buffer => {
     const buffer = idle.get(size)?.pop()

@@ -64,6 +64,7 @@ export async function openFilesystem(options: FilesystemOptions): Promise<Filesy
     listUploads: () => listingOf(uploads),
     close: async () => {
       await sweeping
+      await folders.idle()
     }
   }
 }

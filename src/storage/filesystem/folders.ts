@@ -2,7 +2,7 @@ import { closeSync, fsync, openSync } from 'node:fs'
 import { mkdir, open, rmdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
-import { codeOf, isMissing } from './errors.ts'
+import { codeOf, ignoreMissing, isMissing } from './errors.ts'
 import type { Root } from './root.ts'
 
 /** Where concurrent deletes take folders away again and again, a writer tries this often. */
@@ -18,8 +18,11 @@ export interface Folders {
   settle(folder: string): Promise<void>
   /** Removes these folders where they are empty, and upwards what becomes empty by it; then all of it is durable. */
   prune(folders: Iterable<string>, options: { durable: boolean }): Promise<void>
+  /** Resolves when nothing is under way that nobody waits for. */
+  idle(): Promise<void>
 }
 
+/** The folders of one root. Its promises reject with the system's errors. */
 export function createFolders(root: Root): Folders {
   const sync = createFolderSync(root.local)
   /** Folders made by this process whose entry in their parent is not durable yet. */
@@ -35,7 +38,9 @@ export function createFolders(root: Root): Folders {
       else await make(dirname(folder))
       return make(folder)
     }
-    const synced = sync(dirname(folder)).finally(() => pending.delete(folder))
+    const synced = sync(dirname(folder)).finally(() => {
+      if (pending.get(folder) === synced) pending.delete(folder)
+    })
     synced.catch(() => undefined) // `settle` tells; nobody may be waiting
     pending.set(folder, synced)
   }
@@ -78,13 +83,16 @@ export function createFolders(root: Root): Folders {
       for (const folder of folders) left.add(await pruneOne(folder))
       // That a folder is gone says that its files are: the nearest folder that stays is the one to make durable.
       if (durable) await Promise.all(Array.from(left, sync))
+    },
+    idle: async () => {
+      await Promise.allSettled(pending.values())
     }
   }
 }
 
 /**
  * fsync of folders, shared: who asks while a sync of the same folder runs waits for the next one, which serves all that
- * have asked by then. A folder that is gone needs no sync: its removal was another's to make durable.
+ * have asked by then. For a folder that is gone it is the nearest one above: that it is gone says that its files are.
  */
 export function createFolderSync(local: boolean): (folder: string) => Promise<void> {
   const running = new Map<string, Promise<void>>()
@@ -116,7 +124,7 @@ async function flushLocal(folder: string): Promise<void> {
   try {
     descriptor = openSync(folder, 'r')
   } catch (error) {
-    if (isMissing(error)) return
+    if (isMissing(error)) return flushLocal(dirname(folder))
     throw error
   }
   try {
@@ -127,13 +135,11 @@ async function flushLocal(folder: string): Promise<void> {
 }
 
 async function flushRemote(folder: string): Promise<void> {
-  const handle = await open(folder, 'r').catch(error => {
-    if (isMissing(error)) return undefined
-    throw error
-  })
+  const handle = await open(folder, 'r').catch(ignoreMissing)
+  if (!handle) return flushRemote(dirname(folder))
   try {
-    await handle?.sync()
+    await handle.sync()
   } finally {
-    await handle?.close()
+    await handle.close()
   }
 }

@@ -25,10 +25,12 @@ interface FolderNames {
   readonly stat: Stats
 }
 
+/** See `ObjectStore.list`. */
 export interface Listing {
   list(prefix: string, options: ListOptions): Promise<ListEntry[]>
 }
 
+/** Lists the keys of a root, from memory where nothing changed. Throws `unavailable` when the root is gone. */
 export function createListing(root: Root): Listing {
   const namesOf = createFolderCache(root)
   return {
@@ -82,7 +84,7 @@ async function collect(walk: Walk, base: string): Promise<void> {
 /** Whether a top-level folder is one of keys, and not an empty one: those stay when their last key goes. */
 async function holdsKeys({ root, namesOf, folders }: Walk, name: string): Promise<boolean> {
   if (name === 'lost+found/' || isOwn(name)) return false
-  return !folders || (await namesOf(join(root.path, name)))?.names.length !== 0
+  return !folders || ((await namesOf(join(root.path, name)))?.names.length ?? 0) > 0
 }
 
 /** Where to begin in a folder: a binary search, so that a page costs the same wherever it starts. */

@@ -38,7 +38,7 @@ export async function probe(root: string, temp: string): Promise<Abilities> {
   const folder = dirname(temp)
   await attempt(`The folder ${root} cannot be made`, () => mkdir(folder, { recursive: true }))
   try {
-    await attempt(`The folder ${root} cannot be written to`, async () => {
+    await attempt(`The folder ${root} cannot be written to by user ${process.getuid?.()}`, async () => {
       await mkdir(temp)
       await writeFile(join(temp, 'one'), '', { flush: true })
       await rename(join(temp, 'one'), join(temp, 'two'))
@@ -58,8 +58,8 @@ export async function probe(root: string, temp: string): Promise<Abilities> {
 }
 
 async function isLocal(root: string): Promise<boolean> {
-  const { type } = await statfs(root)
-  return LOCAL_TYPES[process.platform]?.has(type) ?? false
+  const found = await statfs(root).catch(() => undefined)
+  return found !== undefined && LOCAL_TYPES[process.platform]?.has(found.type) === true
 }
 
 async function syncOnce(folder: string): Promise<void> {

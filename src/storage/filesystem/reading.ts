@@ -19,6 +19,7 @@ export interface Reading {
   body(path: string, range: ByteRange | undefined): Promise<ObjectBody | undefined>
 }
 
+/** Reads small files at once, and streams large ones through the shared buffers. */
 export function createReading(root: Root, buffers: Buffers): Reading {
   const whole = async (path: string): Promise<ReadFile | undefined> => {
     const small = root.local ? readSmall(path) : 'large'
@@ -30,19 +31,19 @@ export function createReading(root: Root, buffers: Buffers): Reading {
       const stat = await root.stat(path)
       if (!stat?.isFile()) return undefined
       if (stat.size > SMALL) {
-        const { start, end } = within(stat.size, range)
+        const { start, end } = partOf(stat.size, range)
         return { size: stat.size, chunks: chunksOf(path, start, end, buffers) }
       }
       const read = await whole(path)
       if (!read) return undefined
-      const { start, end } = within(read.bytes.length, range)
+      const { start, end } = partOf(read.bytes.length, range)
       return { size: read.bytes.length, chunks: oneChunk(read.bytes.subarray(start, end)) }
     }
   }
 }
 
 /** The part of a file of `size` bytes that the range names; the end is exclusive. Throws `StorageError('range')`. */
-function within(size: number, range: ByteRange | undefined): { start: number; end: number } {
+function partOf(size: number, range: ByteRange | undefined): { start: number; end: number } {
   if (!range) return { start: 0, end: size }
   if (range.start < 0 || range.start >= size || range.end < range.start) {
     throw new StorageError('range', `bytes ${range.start}-${range.end} of ${size}`, { size })

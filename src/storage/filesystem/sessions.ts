@@ -47,7 +47,7 @@ export interface Sessions {
   rest(claim: Pick<Claim, 'id' | 'path'>): Promise<void>
   /** Ends a turn leaving the file as it is, for this process to go on; throws `conflict` as `rest` does. */
   keep(claim: Claim): Promise<void>
-  /** Whether the file was left by `keep`. It is so for one who asks: who gets `true` has the turn. */
+  /** Whether the file was left by `keep`. True for the first who asks only: who hears it has the turn. */
   resume(session: Session): boolean
 }
 
@@ -55,6 +55,7 @@ export interface Sessions {
 const PAUSES = [0, 0, 1, 5, 25]
 const FILE_NAME = /^([\w-]+)\.[\w-]+\.([rw])$/
 
+/** The uploads of a root, and what this process knows of them. */
 export function createSessions(root: Root): Sessions {
   const path = join(root.path, UPLOADS)
   const folderOf = (id: string): string => join(path, id)
@@ -88,10 +89,12 @@ export function createSessions(root: Root): Sessions {
   }
 }
 
+/** For an upload that is not as somebody saw it. */
 export function conflict(id: string, cause?: unknown): StorageError {
   return new StorageError('conflict', `upload ${id} is in another state`, { cause })
 }
 
+/** Whether the upload is as somebody saw it; undefined stands for no upload. */
 export function isAs(session: UploadState | undefined, from: UploadState | undefined): boolean {
   return session?.size === from?.size && session?.writer === from?.writer
 }
@@ -122,12 +125,13 @@ async function find(root: Root, folder: string): Promise<Session | undefined> {
 async function begin(root: Root, folder: string, name: string): Promise<Omit<Claim, 'id' | 'name'>> {
   const temporary = root.temporary()
   await mkdir(temporary)
-  const handle = await open(join(temporary, name), 'wx')
+  let handle: FileHandle | undefined
   try {
+    handle = await open(join(temporary, name), 'wx')
     await renameFolder(temporary, folder)
   } catch (error) {
-    await handle.close()
-    await rm(temporary, { recursive: true })
+    await handle?.close()
+    await rm(temporary, { recursive: true, force: true })
     throw error
   }
   return { path: join(folder, name), handle, size: 0, fresh: true }

@@ -85,8 +85,9 @@ async function commit(
   if (!isAs(session, from)) throw conflict(id)
   if (await isLinked(store, session, path)) {
     // Committed by one who got no further.
+    const committed = await existing(store, path)
     await end(session.path)
-    return existing(store, path)
+    return committed
   }
   const file = await claimWhole(store, id, session)
   const existed = await linkOrRest(store, id, file, path)

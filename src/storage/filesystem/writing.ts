@@ -1,7 +1,11 @@
-import type { FileHandle } from 'node:fs/promises'
-
 /** So many pieces go into one write at most, however small they are. */
 const PIECES = 1024
+
+/** What is asked of a file's handle. */
+export interface WritableFile {
+  writev(pieces: Uint8Array[], position: number): Promise<{ bytesWritten: number }>
+  truncate(size: number): Promise<void>
+}
 
 /** How writing a source ended. At most one of the two failures is there, boxed since anything can be thrown. */
 export interface Written {
@@ -16,7 +20,7 @@ export interface Written {
  * the next is gathered from the source, so at most two are held, and a source that hashes what it gives works meanwhile.
  */
 export async function writeSource(
-  handle: FileHandle,
+  handle: WritableFile,
   start: number,
   source: AsyncIterable<Uint8Array>,
   batchSize: number

@@ -1,0 +1,361 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync, readlinkSync } from 'node:fs'
+import { link, mkdir, mkdtemp, readdir, rename, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { createBuffers } from '../../src/storage/buffers.ts'
+import type { StorageDriver } from '../../src/storage/driver.ts'
+import { storageError } from '../../src/storage/filesystem/errors.ts'
+import { createFolderSync } from '../../src/storage/filesystem/folders.ts'
+import { writeSource } from '../../src/storage/filesystem/writing.ts'
+import { type FilesystemOptions, openFilesystem } from '../../src/storage/filesystem.ts'
+import { guard } from '../../src/storage/guard.ts'
+import { fault, MIB } from './contract/parts.ts'
+import { type Open, storageContract } from './contract.ts'
+
+async function folder(t: Test): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'marina-storage-'))
+  t.teardown(() => rm(path, { recursive: true, force: true }))
+  return path
+}
+
+async function open(
+  t: Test,
+  options: Omit<FilesystemOptions, 'path'> = {}
+): Promise<{ path: string; driver: StorageDriver }> {
+  const path = await folder(t)
+  return { path, driver: guard(await openFilesystem({ path, ...options })) }
+}
+
+/** Descriptors of this process that are open somewhere under the folder. */
+function handlesIn(path: string): number {
+  if (process.platform !== 'linux') return 0
+  return readdirSync('/proc/self/fd').filter(descriptor => {
+    try {
+      return readlinkSync(`/proc/self/fd/${descriptor}`).startsWith(path)
+    } catch {
+      return false
+    }
+  }).length
+}
+
+/** @param options `local: false` runs the code for network folders. */
+const openContract =
+  (options: Omit<FilesystemOptions, 'path'>): Open =>
+  async (t, clock) => {
+    const { path, driver } = await open(t, { ...options, now: clock })
+    const peer = guard(await openFilesystem({ path, ...options, now: clock }))
+    const leftovers = async () => readdir(join(path, 'tmp'))
+    return { driver, peer, leftovers, handles: () => handlesIn(path) }
+  }
+
+storageContract(t, 'filesystem', openContract({}))
+storageContract(t, 'network folder, hardly any buffers', openContract({ local: false, bufferMemory: 1024 * 1024 }))
+
+t.test('opening', async t => {
+  await t.test('makes the folder and says what it is', async t => {
+    const path = join(await folder(t), 'new', 'folder')
+    const driver = await openFilesystem({ path })
+    t.same((await readdir(path)).sort(), ['tmp', 'uploads'])
+    t.type(driver.local, 'boolean')
+    t.type(driver.caseSensitive, 'boolean')
+    await driver.close()
+  })
+
+  await t.test('says in one line why it cannot', async t => {
+    const path = await folder(t)
+    await writeFile(join(path, 'file'), '')
+    const error = await fault(t, 'failed', openFilesystem({ path: join(path, 'file', 'below') }))
+    t.match(error.message, /^The folder .*below cannot be made \(ENOTDIR\)\.$/)
+  })
+
+  await t.test('takes away leftovers older than a day', async t => {
+    const path = await folder(t)
+    await mkdir(join(path, 'tmp', 'old'), { recursive: true })
+    await writeFile(join(path, 'tmp', 'old', 'file'), 'x')
+    await writeFile(join(path, 'tmp', 'new'), 'x')
+    const long = new Date(Date.now() - 25 * 60 * 60 * 1000)
+    await utimes(join(path, 'tmp', 'old'), long, long)
+    await (await openFilesystem({ path })).close()
+    t.same(await readdir(join(path, 'tmp')), ['new'])
+  })
+})
+
+t.test('keys inside the driver’s own folders are refused, and never listed', async t => {
+  const { path, driver } = await open(t)
+  await mkdir(join(path, 'lost+found'))
+  await writeFile(join(path, 'lost+found', 'x'), '')
+  await writeFile(join(path, 'tmp', 'x'), '')
+  await driver.append('u', only('x'), { from: undefined, writer: 'one' })
+  for (const key of ['tmp', 'tmp/x', 'uploads', 'uploads/u']) {
+    await fault(t, 'failed', driver.get(key))
+    await fault(t, 'failed', driver.put(key, Buffer.alloc(0)))
+    await fault(t, 'failed', driver.delete([key]))
+    await fault(t, 'failed', driver.commit('u', key, { size: 1, writer: 'one' }))
+  }
+  await fault(t, 'failed', driver.list('uploads/u/'))
+  await driver.put('uploads-of-mine', Buffer.alloc(0))
+  await driver.put('top/keys/x', Buffer.alloc(0))
+  await writeFile(join(path, 'top', '.DS_Store'), '')
+  t.same(await driver.list(''), [{ key: 'top/keys/x' }, { key: 'uploads-of-mine' }])
+  t.same(await driver.list('', { folders: true }), [{ key: 'top/' }, { key: 'uploads-of-mine' }])
+  t.same(await driver.list('u'), [{ key: 'uploads-of-mine' }])
+})
+
+t.test('a fault never looks like a missing object', async t => {
+  for (const local of [true, false]) {
+    const { path, driver } = await open(t, { local })
+    await symlink('loop', join(path, 'loop'))
+    await fault(t, 'failed', driver.stat('loop/x'))
+    await fault(t, 'failed', driver.get('loop/x'))
+    await fault(t, 'failed', driver.read('loop/x'))
+    await fault(t, 'failed', driver.list('loop/'))
+    await fault(t, 'failed', driver.put('loop/x', Buffer.from('x')))
+
+    await rename(path, `${path}-away`)
+    t.teardown(() => rm(`${path}-away`, { recursive: true, force: true }))
+    for (const [i, call] of [
+      () => driver.stat('k'),
+      () => driver.get('some/k'),
+      () => driver.read('k'),
+      () => driver.list('some/'),
+      () => driver.list(''),
+      () => driver.delete(['some/k']),
+      () => driver.put('some/k', Buffer.from('x')),
+      () => driver.put('some/k', Buffer.alloc(0)),
+      () => driver.upload('u'),
+      () => driver.abort('u'),
+      () => driver.append('u', only('x'), { from: undefined, writer: 'one' }),
+      () => driver.commit('u', 'k', undefined)
+    ].entries()) {
+      await fault(t, 'unavailable', call(), `call ${i} without the folder`)
+    }
+    await t.rejects(stat(path), 'nobody makes the folder anew')
+  }
+})
+
+t.test('an unmounted disk, whose empty folder is still there, is no empty store', async t => {
+  const { path, driver } = await open(t, { local: true })
+  await rename(path, `${path}-away`)
+  t.teardown(() => rm(`${path}-away`, { recursive: true, force: true }))
+  await mkdir(path)
+  await fault(t, 'unavailable', driver.get('k'))
+  await fault(t, 'unavailable', driver.list('some/'))
+})
+
+t.test('a cached listing shows every change', async t => {
+  const { path, driver } = await open(t)
+  const other = await openFilesystem({ path })
+  const keys = async (): Promise<string[]> => (await driver.list('f/', { ages: true })).map(({ key }) => key)
+  await driver.put('f/b', Buffer.from('x'))
+  await pause(80)
+  t.same(await keys(), ['f/b'])
+  t.same(await keys(), ['f/b'], 'from memory')
+  await other.put('f/a', Buffer.alloc(0))
+  t.same(await keys(), ['f/a', 'f/b'])
+  await pause(80)
+  await keys()
+  const [before] = await driver.list('f/b', { ages: true })
+  await other.put('f/b', Buffer.from('y'))
+  const [after] = await driver.list('f/b', { ages: true })
+  t.ok(after!.ageMs! < before!.ageMs!, 'a replaced object is young')
+  await pause(80)
+  await keys()
+  await other.delete(['f/a', 'f/b'])
+  t.same(await keys(), [])
+  await other.put('f/c', Buffer.alloc(0))
+  t.same(await keys(), ['f/c'], 'a folder that went and came back')
+})
+
+t.test('empty folders go, top-level ones stay', async t => {
+  const { path, driver } = await open(t)
+  await driver.put('top/a/b/c', Buffer.alloc(0))
+  await driver.put('top/a/x', Buffer.alloc(0))
+  await driver.delete(['top/a/b/c'])
+  t.same(await readdir(join(path, 'top', 'a')), ['x'])
+  await driver.delete(['top/a/x'])
+  t.same(await readdir(join(path, 'top')), [])
+  await mkdir(join(path, 'top', 'left', 'by', 'a-crash'), { recursive: true })
+  t.same(await driver.list('top/', { folders: true }), [{ key: 'top/left/' }])
+  await driver.delete(['top/left/by/a-crash/any'])
+  t.same(await driver.list('top/', { folders: true }), [])
+})
+
+t.test('folder syncs are shared by those who wait', async t => {
+  const path = await folder(t)
+  for (const local of [true, false]) {
+    const sync = createFolderSync(local)
+    const [running, waiting, alsoWaiting] = [sync(path), sync(path), sync(path)]
+    t.not(running, waiting, 'what runs may have begun too early')
+    t.equal(waiting, alsoWaiting)
+    await Promise.all([running, waiting])
+    await sync(join(path, 'gone'))
+  }
+})
+
+t.test('an upload is finished wherever a crash left it', async t => {
+  const state = { size: 3, writer: 'one' }
+  const begun = async (t: Test, closing: boolean) => {
+    const { path, driver } = await open(t)
+    await driver.append('u', only('abc'), { from: undefined, writer: 'one', closing })
+    const session = join(path, 'uploads', 'u')
+    const [name = ''] = await readdir(session)
+    return { path, file: join(session, name), session, reopened: guard(await openFilesystem({ path })) }
+  }
+
+  await t.test('after the link', async t => {
+    const { path, file, reopened } = await begun(t, true)
+    await mkdir(join(path, 'content'))
+    await link(file, join(path, 'content', 'c'))
+    t.same(await reopened.commit('u', 'content/c', state), { size: 3, existed: true })
+    t.equal(await reopened.upload('u'), undefined)
+    t.equal((await stat(join(path, 'content', 'c'))).nlink, 1)
+  })
+
+  await t.test('after the link, when another goes on: the object stays as it is', async t => {
+    const { path, file, reopened } = await begun(t, true)
+    await mkdir(join(path, 'content'))
+    await link(file, join(path, 'content', 'c'))
+    await reopened.append('u', only('more'), { from: state, writer: 'two' })
+    t.equal((await reopened.get('content/c'))?.bytes.toString(), 'abc')
+    t.same(await reopened.upload('u'), { size: 7, writer: 'two' })
+  })
+
+  await t.test('before it', async t => {
+    for (const closing of [true, false]) {
+      const { reopened } = await begun(t, closing)
+      t.same(await reopened.commit('u', 'content/c', state), { size: 3, existed: false })
+      t.equal((await reopened.get('content/c'))?.bytes.toString(), 'abc')
+    }
+  })
+
+  await t.test('in the middle of a takeover: the upload is begun anew', async t => {
+    const { file, session, reopened } = await begun(t, false)
+    await rm(file)
+    t.equal(await reopened.upload('u'), undefined)
+    const listed: string[] = []
+    for await (const { id } of reopened.listUploads()) listed.push(id)
+    t.same(listed, ['u'], 'so that it can expire')
+    await reopened.append('u', only('anew'), { from: undefined, writer: 'two' })
+    t.same(await reopened.upload('u'), { size: 4, writer: 'two' })
+    await reopened.abort('u')
+    await t.rejects(readdir(session))
+  })
+
+  await t.test('with the object gone wrong in its way', async t => {
+    const { path, reopened } = await begun(t, false)
+    await writeFile(join(path, 'content'), 'a file where a folder belongs')
+    await fault(t, 'failed', reopened.commit('u', 'content/c', state))
+    t.same(await reopened.upload('u'), state, 'the upload is as it was')
+    await rm(join(path, 'content'))
+    t.same(await reopened.commit('u', 'content/c', state), { size: 3, existed: false })
+  })
+})
+
+t.test('takes over from another process that is stuck, and from one that was killed', async t => {
+  for (const kill of [false, true]) {
+    const { path, driver } = await open(t)
+    const child = stuckWriter(path, 'u')
+    t.teardown(() => child.kill('SIGKILL'))
+    await once(child, 'message')
+    const exited = once(child, 'exit')
+    if (kill) {
+      child.kill('SIGKILL')
+      await exited
+    }
+    const state = await settled(driver, 'u')
+    t.equal(state?.writer, 'stuck')
+    const size = await driver.append('u', only('mine'), { from: state, writer: 'me' })
+    if (!kill) {
+      child.send('go on')
+      await once(child, 'message')
+    }
+    await driver.commit('u', 'made', { size, writer: 'me' })
+    const bytes = (await driver.get('made'))?.bytes
+    t.ok(bytes?.equals(Buffer.concat([Buffer.alloc(size - 4, 's'), Buffer.from('mine')])), `${size} bytes`)
+    child.kill('SIGKILL')
+  }
+})
+
+function stuckWriter(path: string, id: string): ChildProcess {
+  return fork(new URL('stuck-writer.ts', import.meta.url), [path, id], {
+    execArgv: ['--import', 'tsx'],
+    env: { PATH: process.env.PATH }
+  })
+}
+
+/** The upload once its size stands still: a batch may be on its way to the disk when a source waits. */
+async function settled(driver: StorageDriver, id: string): Promise<Awaited<ReturnType<StorageDriver['upload']>>> {
+  for (let before = -1; ; await pause(50)) {
+    const state = await driver.upload(id)
+    if (state && state.size > 0 && state.size === before) return state
+    before = state?.size ?? -1
+  }
+}
+
+async function* only(text: string): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(text)
+}
+
+t.test('a write that fails keeps what the disk took', async t => {
+  const disk = { took: '', truncatedTo: -1, room: 7, most: 3 }
+  const handle = {
+    writev: async (pieces: Uint8Array[]) => {
+      const bytes = Buffer.concat(pieces).subarray(0, Math.min(disk.most, disk.room))
+      if (bytes.length === 0) throw Object.assign(new Error('no room'), { code: 'ENOSPC' })
+      disk.took += bytes.toString()
+      disk.room -= bytes.length
+      return { bytesWritten: bytes.length }
+    },
+    truncate: async (size: number) => {
+      disk.truncatedTo = size
+    }
+  }
+  let left = false
+  const source = async function* (): AsyncGenerator<Uint8Array> {
+    try {
+      for (const text of ['ab', '', 'cdef', 'ghij', 'kl', 'mn']) yield Buffer.from(text)
+    } finally {
+      left = true
+    }
+  }
+  const written = await writeSource(handle, 100, source(), 4)
+  t.equal(disk.took, 'abcdefg')
+  t.match(written, { size: 107, writeFailed: { error: { code: 'ENOSPC' } } })
+  t.equal(disk.truncatedTo, 107)
+  t.ok(left, 'the source is let go')
+})
+
+t.test('what the system says becomes a fault', async t => {
+  for (const [code, expected] of [
+    ['ENOSPC', 'full'],
+    ['EDQUOT', 'full'],
+    ['EIO', 'failed'],
+    ['EROFS', 'failed'],
+    ['EACCES', 'failed'],
+    ['EMFILE', 'unavailable'],
+    ['ESTALE', 'unavailable'],
+    ['ENOENT', 'unavailable']
+  ] as const) {
+    const cause = Object.assign(new Error('it said so'), { code })
+    t.match(storageError(cause, 'put k'), { fault: expected, message: 'put k: it said so', cause })
+  }
+})
+
+t.test('buffers', async t => {
+  const buffers = createBuffers(4 * MIB)
+  const [first, small] = [buffers.open(), buffers.open(1)]
+  t.equal(first.size, MIB / 4, 'a sixteenth of what is free')
+  t.equal(small.size, MIB / 16, 'no more than the stream needs')
+  const many = Array.from({ length: 40 }, () => buffers.open())
+  t.equal(many.at(-1)?.size, MIB / 16, 'the least, when the budget is spent')
+  for (const share of many) share.end()
+  const buffer = first.take()
+  t.not(first.take(), buffer)
+  for (const share of [first, small]) share.end()
+  const again = buffers.open()
+  t.same(new Set([again.take(), again.take()]).has(buffer), true, 'they are used again')
+})

@@ -15,9 +15,10 @@ declare module 'fastify' {
 const EXPIRY_ROUND = 60 * 60 * 1000
 
 /** Decorates the instance with the registry, over the storage that it has. */
-export default fp<Omit<RegistryOptions, 'storage' | 'log'>>(
+export default fp<Omit<RegistryOptions, 'storage' | 'ignoresCase' | 'log'>>(
   async (app, options) => {
-    const registry = createRegistry({ ...options, storage: app.storage, log: app.log })
+    const { storage } = app
+    const registry = createRegistry({ ...options, storage, ignoresCase: storage.ignoresCase ?? false, log: app.log })
     app.decorate('registry', registry)
 
     const round = setInterval(async () => {

@@ -13,7 +13,7 @@ export interface FilesystemStorageOptions {
 export default fp<FilesystemStorageOptions>(
   async (app, { path, bufferMemoryBytes }) => {
     const driver = await openFilesystem({ path, bufferMemory: bufferMemoryBytes })
-    if (!driver.caseSensitive) {
+    if (driver.ignoresCase) {
       app.log.warn(
         { folder: path },
         'this folder ignores case: a tag that differs from another in case only is refused'

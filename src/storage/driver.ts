@@ -8,6 +8,8 @@
 export interface StorageDriver extends ObjectStore, UploadStore {
   /** Short name for logs: `filesystem`, `s3`, `memory`. */
   readonly name: string
+  /** Whether keys that differ in case only are the same key, as on some folders. Default false. */
+  readonly ignoresCase?: boolean
   /** Frees what the driver holds (timers, sockets). Nothing may be called afterwards. */
   close(): Promise<void>
 }

@@ -26,8 +26,7 @@ export interface FilesystemOptions {
 export interface FilesystemDriver extends StorageDriver {
   /** The folder is on a disk of this machine and not on a network. */
   readonly local: boolean
-  /** `a` and `A` are two keys. */
-  readonly caseSensitive: boolean
+  readonly ignoresCase: boolean
 }
 
 /**
@@ -49,7 +48,7 @@ export async function openFilesystem(options: FilesystemOptions): Promise<Filesy
   return {
     name: 'filesystem',
     local: root.local,
-    caseSensitive: root.caseSensitive,
+    ignoresCase: root.ignoresCase,
     stat: translated('stat', objects.stat),
     get: translated('get', objects.get),
     read: translated('read', objects.read),
@@ -64,7 +63,6 @@ export async function openFilesystem(options: FilesystemOptions): Promise<Filesy
     listUploads: () => listingOf(uploads),
     close: async () => {
       await sweeping
-      await folders.idle()
     }
   }
 }

@@ -61,7 +61,7 @@ t.test('opening', async t => {
     const driver = await openFilesystem({ path })
     t.same((await readdir(path)).sort(), ['tmp', 'uploads'])
     t.type(driver.local, 'boolean')
-    t.type(driver.caseSensitive, 'boolean')
+    t.type(driver.ignoresCase, 'boolean')
     await driver.close()
   })
 

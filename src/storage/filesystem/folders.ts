@@ -2,11 +2,15 @@ import { closeSync, fsync, openSync } from 'node:fs'
 import { mkdir, open, rmdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
+import { LRUCache } from 'lru-cache'
 import { codeOf, ignoreMissing, isMissing } from './errors.ts'
 import type { Root } from './root.ts'
 
 /** Where concurrent deletes take folders away again and again, a writer tries this often. */
 const TRIES = 100
+
+/** So many folders are known to be durable; one that is forgotten costs an fsync. */
+const KNOWN = 20_000
 
 const fsyncOf = promisify(fsync)
 
@@ -18,17 +22,19 @@ export interface Folders {
   settle(folder: string): Promise<void>
   /** Removes these folders where they are empty, and upwards what becomes empty by it; then all of it is durable. */
   prune(folders: Iterable<string>, options: { durable: boolean }): Promise<void>
-  /** Resolves when nothing is under way that nobody waits for. */
-  idle(): Promise<void>
 }
 
 /** The folders of one root. Its promises reject with the system's errors. */
 export function createFolders(root: Root): Folders {
   const sync = createFolderSync(root.local)
-  /** Folders made by this process whose entry in their parent is not durable yet. */
-  const pending = new Map<string, Promise<void>>()
+  /**
+   * Folders whose entry in their parent, and so on upwards, this process knows to be durable. Whoever else made one may
+   * have died before it was: what is not in here is made durable by whoever is the first to rest on it.
+   */
+  const durable = new LRUCache<string, true>({ max: KNOWN })
 
   async function make(folder: string): Promise<void> {
+    durable.delete(folder)
     try {
       await mkdir(folder)
     } catch (error) {
@@ -38,11 +44,6 @@ export function createFolders(root: Root): Folders {
       else await make(dirname(folder))
       return make(folder)
     }
-    const synced = sync(dirname(folder)).finally(() => {
-      if (pending.get(folder) === synced) pending.delete(folder)
-    })
-    synced.catch(() => undefined) // `settle` tells; nobody may be waiting
-    pending.set(folder, synced)
   }
 
   async function pruneOne(folder: string): Promise<string> {
@@ -50,6 +51,7 @@ export function createFolders(root: Root): Folders {
     for (let at = folder; ; at = dirname(at)) {
       if (dirname(at) === root.path || at === root.path) return at
       try {
+        durable.delete(at)
         await rmdir(at)
       } catch (error) {
         const code = codeOf(error)
@@ -71,21 +73,16 @@ export function createFolders(root: Root): Folders {
       }
     },
     settle: async folder => {
-      const waits = [sync(folder)]
-      for (let at = folder; at.length > root.path.length; at = dirname(at)) {
-        const parentSync = pending.get(at)
-        if (parentSync) waits.push(parentSync)
-      }
-      await Promise.all(waits)
+      const unknown: string[] = []
+      for (let at = folder; at.length > root.path.length && !durable.has(at); at = dirname(at)) unknown.push(at)
+      await Promise.all([sync(folder), ...unknown.map(at => sync(dirname(at)))])
+      for (const at of unknown) durable.set(at, true)
     },
     prune: async (folders, { durable }) => {
       const left = new Set<string>()
       for (const folder of folders) left.add(await pruneOne(folder))
       // That a folder is gone says that its files are: the nearest folder that stays is the one to make durable.
       if (durable) await Promise.all(Array.from(left, sync))
-    },
-    idle: async () => {
-      await Promise.allSettled(pending.values())
     }
   }
 }

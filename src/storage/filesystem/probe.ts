@@ -24,8 +24,8 @@ const LOCAL_TYPES: Readonly<Record<string, ReadonlySet<number>>> = {
 export interface Abilities {
   /** The folder is on a disk of this machine: calls return at once, and its times are this machine's clock. */
   local: boolean
-  /** `a` and `A` are two files. */
-  caseSensitive: boolean
+  /** `a` and `A` are the same file. */
+  ignoresCase: boolean
 }
 
 /**
@@ -36,7 +36,10 @@ export interface Abilities {
  */
 export async function probe(root: string, temp: string): Promise<Abilities> {
   const folder = dirname(temp)
-  await attempt(`The folder ${root} cannot be made`, () => mkdir(folder, { recursive: true }))
+  await attempt(`The folder ${root} cannot be made`, async () => {
+    const first = await mkdir(folder, { recursive: true })
+    for (let at = root; first !== undefined && at.length >= first.length; at = dirname(at)) await syncOnce(dirname(at))
+  })
   try {
     await attempt(`The folder ${root} cannot be written to by user ${process.getuid?.()}`, async () => {
       await mkdir(temp)
@@ -47,11 +50,11 @@ export async function probe(root: string, temp: string): Promise<Abilities> {
       link(join(temp, 'two'), join(temp, 'three'))
     )
     await attempt(`The file system of ${root} cannot make a folder durable (fsync)`, () => syncOnce(root))
-    const caseSensitive = await stat(join(temp, 'TWO')).then(
-      () => false,
-      () => true
+    const ignoresCase = await stat(join(temp, 'TWO')).then(
+      () => true,
+      () => false
     )
-    return { local: await isLocal(root), caseSensitive }
+    return { local: await isLocal(root), ignoresCase }
   } finally {
     await rm(temp, { recursive: true, force: true }).catch(() => undefined)
   }

@@ -40,6 +40,9 @@ const blobs: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { deleteEnabl
       const applies = rangeApplies(request.headers['if-range'] as string | undefined, etag(digest))
       const range = applies ? parseRange(request.headers.range, blob.size) : 'whole'
       if (range === 'unsatisfiable') throw new RegistryError('range-not-satisfiable', { size: blob.size })
+      const url = await blob.url()
+      // spec, "API": a registry may redirect. The URL lets in whoever has it, and only for a while: no cache may keep it.
+      if (url !== undefined) return reply.header('Cache-Control', 'no-store').redirect(url, 307)
       if (range === 'whole') return sendChunks(reply, await blob.read(), blob.size)
       reply.code(206).header('Content-Range', `bytes ${range.start}-${range.end}/${blob.size}`)
       return sendChunks(reply, await blob.read(range), range.end - range.start + 1)

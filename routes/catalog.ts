@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { forwardedPrefix } from '../src/http/forwarded.ts'
 import { sendJson } from '../src/http/json.ts'
 import { parseRepository } from '../src/registry/names.ts'
-import { PageQuery, type RouteOptions } from './endpoint.ts'
+import { PageQuery, pageSize, type RouteOptions } from './endpoint.ts'
 
 /** Docker's `_catalog`: the repositories. The OCI spec has no such list; clients ask for it all the same. */
 const catalog: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links, tagsPageMax }) => {
@@ -13,7 +13,7 @@ const catalog: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links, ta
       schema: { querystring: PageQuery, tags: ['catalog'], summary: 'The repositories, in byte order' }
     },
     async (request, reply) => {
-      const n = Math.min(request.query.n ?? tagsPageMax, tagsPageMax)
+      const n = pageSize(request.query, tagsPageMax)
       const last = request.query.last ? parseRepository(request.query.last) : undefined
       const page = await app.registry.repositories.list({ n, ...(last && { last }) })
       if (page.more && n > 0) {

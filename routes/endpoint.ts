@@ -1,4 +1,4 @@
-import { Type } from '@sinclair/typebox'
+import { type Static, Type } from '@sinclair/typebox'
 import type { Endpoint } from '../src/http/endpoints.ts'
 import type { Links } from '../src/http/links.ts'
 
@@ -26,8 +26,8 @@ const PATHS: Record<Endpoint, string> = {
 export function endpoint(name: Endpoint, id: string) {
   return {
     url: '/*',
-    // A HEAD that Fastify derives from a GET would read the whole body.
-    exposeHeadRoute: false,
+    // Where reading what GET sends would cost more than telling its size, a route of its own for HEAD comes before GET.
+    exposeHeadRoute: true,
     constraints: { ociEndpoint: name },
     config: { path: PATHS[name], id }
   } as const
@@ -35,8 +35,14 @@ export function endpoint(name: Endpoint, id: string) {
 
 export const Name = Type.String({ description: 'Repository, as `library/alpine`' })
 export const DigestParam = Type.String({ description: '`sha256:` and 64 hex digits, or `sha512:` and 128' })
-/** How many entries a page may have; more than the registry gives at once is clamped. */
+/** Which entries of a list are wanted. */
 export const PageQuery = Type.Object({
-  n: Type.Optional(Type.Integer({ minimum: 0, description: 'Most entries wanted' })),
+  // Digits and not an integer: what Fastify turns into one includes ` `, `1e1` and `0x1`.
+  n: Type.Optional(Type.String({ pattern: '^[0-9]+$', description: 'Most entries wanted' })),
   last: Type.Optional(Type.String({ description: 'Entries after this one' }))
 })
+
+/** How many entries a page has at most: as many as asked for, up to `most`. */
+export function pageSize({ n }: Static<typeof PageQuery>, most: number): number {
+  return n === undefined ? most : Math.min(Number(n), most)
+}

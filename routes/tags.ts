@@ -2,7 +2,7 @@ import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typ
 import { forwardedPrefix } from '../src/http/forwarded.ts'
 import { sendJson } from '../src/http/json.ts'
 import { parseRepository, parseTag } from '../src/registry/names.ts'
-import { endpoint, Name, PageQuery, type RouteOptions } from './endpoint.ts'
+import { endpoint, Name, PageQuery, pageSize, type RouteOptions } from './endpoint.ts'
 
 /** spec end-8: the tags of a repository. */
 const tags: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links, tagsPageMax }) => {
@@ -17,7 +17,7 @@ const tags: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links, tagsP
     },
     async handler(request, reply) {
       const name = parseRepository(request.params.name)
-      const n = Math.min(request.query.n ?? tagsPageMax, tagsPageMax)
+      const n = pageSize(request.query, tagsPageMax)
       const last = request.query.last ? parseTag(request.query.last) : undefined
       const page = await app.registry.tags.list(name, { n, ...(last && { last }) })
       if (page.more && n > 0) {

@@ -39,7 +39,7 @@ export async function buildApp(config: Config, { storage, now }: BuildOptions = 
   if (config.openapiEnabled) await app.register(openapi, { title: 'marina-distribution', version })
   await app.register(marina, {
     ...config,
-    storage: storage ?? { path: config.storagePath },
+    storage: storage ?? (config.s3 ? { s3: config.s3 } : { path: config.storagePath }),
     ...(now && { now })
   })
   await app.ready()

@@ -1,6 +1,7 @@
-import { Value } from '@sinclair/typebox/value'
 import { type UnknownNames, unknownNames } from './config/names.ts'
-import { ConfigSchema, type VariableName, type VariableValue, variableNames } from './config/schema.ts'
+import { createReader } from './config/reader.ts'
+import { readS3, type S3Settings } from './config/s3.ts'
+import { ConfigSchema, s3VariableNames, variableNames } from './config/schema.ts'
 import type { TrustProxy } from './config/values.ts'
 
 /** The registry's settings. Sizes are bytes, times are milliseconds; docs/configuration.md says what each one does. */
@@ -9,6 +10,10 @@ export interface Config {
   host: string
   storageDriver: 'filesystem' | 's3'
   storagePath: string
+  /** There exactly when `storageDriver` is `s3`. */
+  s3?: S3Settings
+  /** How long a presigned URL is good that a blob's GET is redirected to; undefined: blobs are streamed. */
+  redirectExpiryMs?: number
   logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
   logFormat: 'auto' | 'json' | 'pretty'
   deleteEnabled: boolean
@@ -37,8 +42,8 @@ export class ConfigError extends Error {
 
 /** Reads every variable of the environment; throws one `ConfigError` that holds all problems. */
 export function loadConfig(env: NodeJS.ProcessEnv): Config {
-  const problems = lookForUnknownNames(env).problems
-  const read = <N extends VariableName>(name: N) => readVariable(env, name, problems)
+  const reader = createReader(env)
+  const { read } = reader
   const config: Config = {
     port: read('PORT'),
     host: read('HOST'),
@@ -51,7 +56,7 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
     manifestAllowSparse: read('MANIFEST_ALLOW_SPARSE'),
     tagsPageMax: read('TAGS_PAGE_MAX'),
     uploadExpiryMs: read('UPLOAD_EXPIRY'),
-    externalUrl: read('EXTERNAL_URL') || undefined,
+    externalUrl: read('EXTERNAL_URL'),
     trustProxy: read('TRUST_PROXY'),
     shutdownTimeoutMs: read('SHUTDOWN_TIMEOUT'),
     openapiEnabled: read('OPENAPI_ENABLED'),
@@ -60,42 +65,27 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
     cacheMemoryBytes: read('CACHE_MEMORY')
   }
   if (config.storageDriver === 's3') {
-    problems.push('STORAGE_DRIVER is "s3", but this version has no S3 storage yet; allowed: `filesystem`')
+    config.s3 = readS3(reader)
+    const expiry = read('S3_REDIRECT_EXPIRY')
+    if (read('S3_REDIRECT')) config.redirectExpiryMs = expiry
   }
+  const problems = [...lookForUnknownNames(env).problems, ...reader.problems]
   if (problems.length > 0) throw new ConfigError(problems)
   return config
 }
 
 /** Lines about variables that look like settings of the registry and have no effect. */
 export function configWarnings(env: NodeJS.ProcessEnv): string[] {
-  return lookForUnknownNames(env).warnings
+  const { warnings } = lookForUnknownNames(env)
+  if (createReader(env).read('STORAGE_DRIVER') === 's3') return warnings
+  // The names that are the AWS SDK's are often there for other programs.
+  const idle = s3VariableNames.filter(name => name.startsWith('S3_') && env[name]?.trim())
+  if (idle.length > 0) warnings.push(`${idle.join(', ')}: no effect while STORAGE_DRIVER is "filesystem"`)
+  return warnings
 }
 
 /** The settings of an empty environment: a base for embedders and tests. */
 export const defaults: Readonly<Config> = Object.freeze(loadConfig({}))
-
-/** The variable's value; a problem is noted and the default given instead, so that the reading can go on. */
-function readVariable<N extends VariableName>(env: NodeJS.ProcessEnv, name: N, problems: string[]): VariableValue<N> {
-  const variable = ConfigSchema.properties[name]
-  const alias: string | undefined = variable.alias
-  // Text that is empty counts as not set: that is how a compose file or a chart leaves something out.
-  const [given, other] = [name, alias].map(key => (key === undefined ? '' : (env[key]?.trim() ?? '')))
-  if (given && other && given !== other) {
-    problems.push(`${name} is ${quote(given)} and ${alias} is ${quote(other)}; allowed: one of them, or both the same`)
-  }
-  const text = given || other || variable.default
-  try {
-    return Value.Decode(variable, text)
-  } catch {
-    problems.push(`${given ? name : alias} is ${quote(text)}; allowed: ${variable.allowed}`)
-    return Value.Decode(variable, variable.default)
-  }
-}
-
-/** Problems end up in logs, where a password in a URL has no place. */
-function quote(text: string): string {
-  return JSON.stringify(text.replace(/\/\/[^/@]*@/, '//…@'))
-}
 
 function lookForUnknownNames(env: NodeJS.ProcessEnv): UnknownNames {
   const aliases = Object.values(ConfigSchema.properties).flatMap(variable => variable.alias ?? [])

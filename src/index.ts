@@ -1,3 +1,4 @@
+import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import contentNegotiation from '../plugins/content-negotiation.ts'
 import errors from '../plugins/errors.ts'
@@ -12,6 +13,7 @@ import manifests from '../routes/manifests.ts'
 import referrers from '../routes/referrers.ts'
 import tags from '../routes/tags.ts'
 import uploads from '../routes/uploads.ts'
+import type { S3Settings } from './config/s3.ts'
 import { type Config, defaults } from './config.ts'
 import { createLinks } from './http/links.ts'
 import type { StorageDriver } from './storage/driver.ts'
@@ -30,13 +32,17 @@ export interface MarinaOptions
       | 'gcGraceMs'
       | 'bufferMemoryBytes'
       | 'cacheMemoryBytes'
+      | 'redirectExpiryMs'
     >
   > {
-  /** A folder, or a driver of your own. The plugin closes it with the app. */
-  storage: { path: string } | StorageDriver
+  /** A folder, a bucket, or a driver of your own. The plugin closes it with the app. */
+  storage: { path: string } | { s3: S3Storage } | StorageDriver
   /** ms since 1970, for upload sessions; for tests. */
   now?: () => number
 }
+
+/** A bucket, its region, and what else is not as docs/configuration.md has it for `S3_…`. */
+export type S3Storage = Pick<S3Settings, 'bucket' | 'region'> & Partial<S3Settings>
 
 /**
  * The registry as a Fastify plugin: `app.register(marina, { prefix, storage })` serves the API under `<prefix>/v2/`.
@@ -57,16 +63,15 @@ async function registerApi(
   storage: MarinaOptions['storage'],
   now: MarinaOptions['now']
 ): Promise<void> {
+  // An embedder may check requests in a way of their own, or not at all.
+  app.setValidatorCompiler(TypeBoxValidatorCompiler)
   await app.register(errors)
-  if ('path' in storage) {
-    await app.register(storageFilesystem, { path: storage.path, bufferMemoryBytes: options.bufferMemoryBytes })
-  } else {
-    await app.register(storageDriver, { driver: storage })
-  }
+  await registerStorage(app, storage, options.bufferMemoryBytes)
   await app.register(registry, {
     graceMs: options.gcGraceMs,
     uploadExpiryMs: options.uploadExpiryMs,
     cacheBytes: options.cacheMemoryBytes,
+    redirectExpiryMs: options.redirectExpiryMs,
     sparse: options.manifestAllowSparse,
     ...(now && { now })
   })
@@ -83,4 +88,20 @@ async function registerApi(
   await app.register(tags, routes)
   await app.register(referrers, routes)
   await app.register(catalog, routes)
+}
+
+async function registerStorage(
+  app: FastifyInstance,
+  storage: MarinaOptions['storage'],
+  bufferMemoryBytes: number
+): Promise<void> {
+  if ('path' in storage) {
+    await app.register(storageFilesystem, { path: storage.path, bufferMemoryBytes })
+  } else if ('s3' in storage) {
+    // Imported here, so that a registry on a folder never loads the AWS SDK.
+    const { default: storageS3 } = await import('../plugins/storage-s3.ts')
+    await app.register(storageS3, { ...storage.s3, bufferMemory: bufferMemoryBytes })
+  } else {
+    await app.register(storageDriver, { driver: storage })
+  }
 }

@@ -1,9 +1,19 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import fc from 'fast-check'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { editDistance } from '../src/config/names.ts'
-import { ConfigSchema, configurationTable, variableNames } from '../src/config/schema.ts'
+import type { S3Settings } from '../src/config/s3.ts'
+import { ConfigSchema, configurationTable, s3VariableNames, variableNames } from '../src/config/schema.ts'
 import { type Config, ConfigError, configWarnings, defaults, loadConfig } from '../src/config.ts'
+
+const generalNames = variableNames.filter(name => !(s3VariableNames as string[]).includes(name))
+
+/** The least that storage in S3 needs. */
+const S3 = { STORAGE_DRIVER: 's3', S3_BUCKET: 'registry', S3_REGION: 'eu-central-1' }
+
+/** A server of one's own. */
+const MINIO = { STORAGE_DRIVER: 's3', S3_BUCKET: 'registry', S3_ENDPOINT: 'https://minio.internal:9000' }
 
 function problemsOf(env: NodeJS.ProcessEnv): readonly string[] {
   try {
@@ -13,6 +23,12 @@ function problemsOf(env: NodeJS.ProcessEnv): readonly string[] {
     if (error instanceof ConfigError) return error.problems
     throw error
   }
+}
+
+function fileWith(t: Test, name: string, text: string): string {
+  const path = join(t.testdir(), name)
+  writeFileSync(path, text)
+  return path
 }
 
 t.test('an empty environment gives the documented defaults', async t => {
@@ -57,6 +73,7 @@ t.test('values are read to what the program works with', async t => {
     ['UPLOAD_EXPIRY', '90s', 'uploadExpiryMs', 90_000],
     ['UPLOAD_EXPIRY', '15m', 'uploadExpiryMs', 900_000],
     ['SHUTDOWN_TIMEOUT', '0s', 'shutdownTimeoutMs', 0],
+    ['SHUTDOWN_TIMEOUT', '0', 'shutdownTimeoutMs', 0],
     ['GC_GRACE', '1h', 'gcGraceMs', 3_600_000],
     ['BUFFER_MEMORY', '1GiB', 'bufferMemoryBytes', 2 ** 30],
     ['EXTERNAL_URL', 'https://example.com', 'externalUrl', 'https://example.com'],
@@ -86,7 +103,6 @@ t.test('a bad value is one line with the variable, what was given and what is al
     ['HOST', 'http://localhost'],
     ['HOST', 'localhost:5000'],
     ['STORAGE_DRIVER', 'gcs'],
-    ['STORAGE_DRIVER', 's3'],
     ['LOG_LEVEL', 'verbose'],
     ['LOG_FORMAT', 'text'],
     ['DELETE_ENABLED', 'maybe'],
@@ -96,6 +112,7 @@ t.test('a bad value is one line with the variable, what was given and what is al
     ['MANIFEST_ALLOW_SPARSE', 'true'],
     ['TAGS_PAGE_MAX', '0'],
     ['UPLOAD_EXPIRY', '3600'],
+    ['UPLOAD_EXPIRY', '0'],
     ['UPLOAD_EXPIRY', '1w'],
     ['UPLOAD_EXPIRY', '1s'],
     ['EXTERNAL_URL', 'example.com'],
@@ -123,11 +140,15 @@ t.test('a bad value is one line with the variable, what was given and what is al
 })
 
 t.test('all problems are told at once, each variable of the schema among them', async t => {
-  const free = ['STORAGE_PATH']
-  const env = Object.fromEntries(variableNames.filter(name => !free.includes(name)).map(name => [name, '?\n!']))
-  const problems = problemsOf(env)
-  t.strictSame(problems.map(line => line.split(' ')[0]).sort(), Object.keys(env).sort())
-  t.notOk(problems.some(line => line.includes('\n')))
+  for (const [names, driver] of [
+    [generalNames.filter(name => name !== 'STORAGE_PATH'), {}],
+    [s3VariableNames, { STORAGE_DRIVER: 's3' }]
+  ] as const) {
+    const env = Object.fromEntries(names.map(name => [name, '?\n!']))
+    const problems = problemsOf({ ...env, ...driver }).filter(line => !line.startsWith('S3_KMS_KEY_ID is set'))
+    t.strictSame(problems.map(line => line.split(' ')[0]).sort(), Object.keys(env).sort())
+    t.notOk(problems.some(line => line.includes('\n')))
+  }
 })
 
 t.test('STORAGE_TYPE is an alias: the same twice is fine, two different ones are not', async t => {
@@ -135,7 +156,7 @@ t.test('STORAGE_TYPE is an alias: the same twice is fine, two different ones are
   const [different] = problemsOf({ STORAGE_DRIVER: 'filesystem', STORAGE_TYPE: 's3' })
   t.match(different, /^STORAGE_DRIVER is "filesystem" and STORAGE_TYPE is "s3"; allowed: /)
   t.match(problemsOf({ STORAGE_TYPE: 'gcs' })[0], /^STORAGE_TYPE is "gcs"; allowed: /)
-  t.match(problemsOf({ STORAGE_TYPE: 's3' })[0], /^STORAGE_DRIVER is "s3", but this version has no S3 storage yet/)
+  t.equal(loadConfig({ ...S3, STORAGE_DRIVER: '', STORAGE_TYPE: 's3' }).storageDriver, 's3')
 })
 
 t.test('a name that is nearly one of ours is a problem, other unknown names with our prefixes a warning', async t => {
@@ -146,12 +167,14 @@ t.test('a name that is nearly one of ours is a problem, other unknown names with
     ['GC_GRACE_', 'GC_GRACE'],
     ['UPLOAD_EXPIRES', 'UPLOAD_EXPIRY'],
     ['MANIFEST_MAX_BYTE', 'MANIFEST_MAX_BYTES'],
-    ['TAGS_PAGEMAX', 'TAGS_PAGE_MAX']
+    ['TAGS_PAGEMAX', 'TAGS_PAGE_MAX'],
+    ['S3_BUCKETS', 'S3_BUCKET'],
+    ['S3_FORCE_PATHSTYLE', 'S3_FORCE_PATH_STYLE']
   ] as const) {
     const [problem] = problemsOf({ [name]: 'x' })
     t.match(problem, new RegExp(`^${name} is set, .*; allowed: ${meant}, `))
   }
-  const unknown = { STORAGE_CLASS: 'fast', S3_BUCKET: 'b', AUTH_REALM: 'r', TLS_CERT: 'c', LOG_DIRECTORY: '/x' }
+  const unknown = { STORAGE_CLASS: 'fast', S3_ACCOUNT: 'b', AUTH_REALM: 'r', TLS_CERT: 'c', LOG_DIRECTORY: '/x' }
   t.strictSame(problemsOf(unknown), [])
   const warnings = configWarnings(unknown)
   t.strictSame(
@@ -159,6 +182,155 @@ t.test('a name that is nearly one of ours is a problem, other unknown names with
     Object.keys(unknown)
   )
   t.strictSame(configWarnings({ HOME: '/root', PATHS: 'x', PORTS: '1', npm_config_x: 'y', MY_STORAGE_PTH: 'z' }), [])
+})
+
+t.test('storage in S3: the defaults, on AWS and on another server', async t => {
+  const aws = loadConfig(S3)
+  t.strictSame(aws, {
+    ...defaults,
+    storageDriver: 's3',
+    s3: {
+      bucket: 'registry',
+      region: 'eu-central-1',
+      endpoint: undefined,
+      prefix: undefined,
+      forcePathStyle: false,
+      insecureSkipVerify: false,
+      caFile: undefined,
+      credentials: undefined,
+      partSize: 8 * 2 ** 20,
+      partGrowth: true,
+      sse: undefined,
+      kmsKeyId: undefined,
+      storageClass: undefined,
+      maxSockets: 256,
+      metadataTtlMs: 0
+    }
+  })
+  const { endpoint, region, forcePathStyle } = loadConfig(MINIO).s3!
+  t.strictSame(
+    { endpoint, region, forcePathStyle },
+    { endpoint: MINIO.S3_ENDPOINT, region: 'us-east-1', forcePathStyle: true }
+  )
+  t.equal('s3' in defaults, false, 'there exactly when the driver is s3')
+})
+
+t.test('storage in S3: values are read to what the driver takes', async t => {
+  const cases: [NodeJS.ProcessEnv, Partial<S3Settings>][] = [
+    [{ S3_BUCKET: 'arn:aws:s3:eu-central-1:1:accesspoint/a' }, { bucket: 'arn:aws:s3:eu-central-1:1:accesspoint/a' }],
+    [{ S3_PREFIX: 'team/registry' }, { prefix: 'team/registry/' }],
+    [{ S3_PREFIX: 'registry/' }, { prefix: 'registry/' }],
+    [
+      { S3_FORCE_PATH_STYLE: 'false', S3_ENDPOINT: 'http://s3.internal/' },
+      { forcePathStyle: false, endpoint: 'http://s3.internal' }
+    ],
+    [{ S3_FORCE_PATH_STYLE: 'true' }, { forcePathStyle: true }],
+    [{ S3_INSECURE_SKIP_VERIFY: 'true' }, { insecureSkipVerify: true }],
+    [
+      { AWS_ACCESS_KEY_ID: 'id', AWS_SECRET_ACCESS_KEY: 'a+b/c=' },
+      { credentials: { accessKeyId: 'id', secretAccessKey: 'a+b/c=' } }
+    ],
+    [
+      { AWS_ACCESS_KEY_ID: 'id', AWS_SECRET_ACCESS_KEY: 'secret', AWS_SESSION_TOKEN: 'token' },
+      { credentials: { accessKeyId: 'id', secretAccessKey: 'secret', sessionToken: 'token' } }
+    ],
+    [
+      { S3_PART_SIZE: '5GiB', S3_PART_GROWTH: 'false' },
+      { partSize: 5 * 2 ** 30, partGrowth: false }
+    ],
+    [{ S3_SSE: 'aes256' }, { sse: 'AES256' }],
+    [
+      { S3_SSE: 'aws:kms:dsse', S3_KMS_KEY_ID: 'alias/registry' },
+      { sse: 'aws:kms:dsse', kmsKeyId: 'alias/registry' }
+    ],
+    [{ S3_STORAGE_CLASS: 'GLACIER_IR' }, { storageClass: 'GLACIER_IR' }],
+    [{ S3_METADATA_TTL: '30s' }, { metadataTtlMs: 30_000 }],
+    // What the SDK's variables say counts where ours say nothing.
+    [{ S3_REGION: '', AWS_REGION: 'eu-west-1', AWS_DEFAULT_REGION: 'eu-west-2' }, { region: 'eu-west-1' }],
+    [{ S3_REGION: '', AWS_DEFAULT_REGION: 'eu-west-2' }, { region: 'eu-west-2' }],
+    [{ AWS_REGION: 'eu-west-1' }, { region: 'eu-central-1' }],
+    [{ ...MINIO, S3_REGION: '', AWS_REGION: 'auto' }, { region: 'auto' }],
+    [
+      { AWS_ENDPOINT_URL: 'http://all.internal', AWS_ENDPOINT_URL_S3: 'http://s3.internal' },
+      { endpoint: 'http://s3.internal', forcePathStyle: true }
+    ],
+    [{ AWS_ENDPOINT_URL: 'http://all.internal', AWS_IGNORE_CONFIGURED_ENDPOINT_URLS: 'true' }, { endpoint: undefined }]
+  ]
+  for (const [env, settings] of cases) t.match(loadConfig({ ...S3, ...env }).s3, settings, JSON.stringify(env))
+
+  t.equal(loadConfig({ ...S3, S3_REDIRECT_EXPIRY: '1h' }).redirectExpiryMs, undefined)
+  t.equal(loadConfig({ ...S3, S3_REDIRECT: 'true' }).redirectExpiryMs, 900_000)
+  t.equal(loadConfig({ ...S3, S3_REDIRECT: 'true', S3_REDIRECT_EXPIRY: '1h' }).redirectExpiryMs, 3_600_000)
+})
+
+t.test('storage in S3: what is missing or does not fit is one line', async t => {
+  const certificate = fileWith(t, 'a.pem', '-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n')
+  const cases: [NodeJS.ProcessEnv, RegExp][] = [
+    [{ S3_BUCKET: '' }, /^S3_BUCKET is not set,/],
+    [{ S3_BUCKET: 's3://registry' }, /^S3_BUCKET is "/],
+    [{ S3_BUCKET: 'registry/team' }, /^S3_BUCKET is "/],
+    [{ S3_REGION: '' }, /^S3_REGION is not set, nor is AWS_REGION; allowed: the bucket's region, or S3_ENDPOINT/],
+    [{ S3_REGION: '', AWS_REGION: 'eu west' }, /^AWS_REGION is "eu west"; allowed: /],
+    [{ S3_ENDPOINT: 'minio:9000' }, /^S3_ENDPOINT is "/],
+    [{ AWS_ENDPOINT_URL_S3: 'minio' }, /^AWS_ENDPOINT_URL_S3 is "/],
+    [{ S3_PREFIX: '/registry' }, /^S3_PREFIX is "/],
+    [{ S3_PREFIX: '/' }, /^S3_PREFIX is "/],
+    [{ S3_PREFIX: 'a//b' }, /^S3_PREFIX is "/],
+    [{ S3_PREFIX: 'a/../b' }, /^S3_PREFIX is "/],
+    [{ S3_PREFIX: 'régistre' }, /^S3_PREFIX is "/],
+    [{ S3_PREFIX: 'a/'.repeat(200) }, /^S3_PREFIX is "/],
+    [{ S3_CA_FILE: '/nowhere/ca.pem' }, /^S3_CA_FILE is "\/nowhere\/ca.pem"; allowed: a file that/],
+    [{ S3_CA_FILE: fileWith(t, 'a.txt', 'no certificate') }, /^S3_CA_FILE is "/],
+    [{ S3_CA_FILE: certificate }, /^S3_CA_FILE is "/],
+    [{ AWS_ACCESS_KEY_ID: 'id' }, /^AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is not;/],
+    [{ AWS_SECRET_ACCESS_KEY: 'secret' }, /^AWS_SECRET_ACCESS_KEY is set and AWS_ACCESS_KEY_ID is not;/],
+    [{ AWS_SESSION_TOKEN: 'token' }, /^AWS_SESSION_TOKEN is set /],
+    [{ S3_REDIRECT_EXPIRY: '8d' }, /^S3_REDIRECT_EXPIRY is "/],
+    [{ S3_PART_SIZE: '4MiB' }, /^S3_PART_SIZE is "/],
+    [{ S3_PART_SIZE: '6GiB' }, /^S3_PART_SIZE is "/],
+    [{ S3_SSE: 'kms' }, /^S3_SSE is "/],
+    [{ S3_KMS_KEY_ID: 'k' }, /^S3_KMS_KEY_ID is set; allowed: only with/],
+    [{ S3_KMS_KEY_ID: 'k', S3_SSE: 'AES256' }, /^S3_KMS_KEY_ID is set; allowed: only with/],
+    [{ S3_STORAGE_CLASS: 'DEEP_ARCHIVE' }, /^S3_STORAGE_CLASS is "/],
+    [{ S3_MAX_SOCKETS: '1' }, /^S3_MAX_SOCKETS is "/],
+    [{ S3_METADATA_TTL: '2h' }, /^S3_METADATA_TTL is "/]
+  ]
+  for (const [env, line] of cases) {
+    const problems = problemsOf({ ...S3, ...env })
+    t.equal(problems.length, 1, JSON.stringify(env))
+    t.match(problems[0], line)
+    t.match(problems[0], /^[^\n]*; allowed: [^\n]+$/)
+  }
+})
+
+t.test('no secret is in a problem or a warning', async t => {
+  const word = fc.string({ minLength: 1, maxLength: 12, unit: 'binary-ascii' })
+  const env = fc.record({
+    STORAGE_DRIVER: fc.constantFrom('s3', 'filesystem'),
+    S3_BUCKET: fc.constantFrom('registry', ''),
+    S3_ENDPOINT: word.map(word => `https://user:hush${word}hush@minio:9000`),
+    AWS_ACCESS_KEY_ID: fc.option(
+      word.map(word => `hush${word}`),
+      { nil: undefined }
+    ),
+    AWS_SECRET_ACCESS_KEY: fc.option(
+      word.map(word => `hush${word}`),
+      { nil: undefined }
+    ),
+    AWS_SESSION_TOKEN: fc.option(
+      word.map(word => `hush${word}`),
+      { nil: undefined }
+    )
+  })
+  fc.assert(fc.property(env, env => ![...problemsOf(env), ...configWarnings(env)].some(line => line.includes('hush'))))
+  t.equal(problemsOf({ ...S3, AWS_ACCESS_KEY_ID: 'a b', AWS_SECRET_ACCESS_KEY: 'hush hush' }).length, 2)
+})
+
+t.test('variables of S3 that have no effect are named in a warning', async t => {
+  const idle = configWarnings({ ...S3, STORAGE_DRIVER: 'filesystem', S3_PART_SIZE: 'nonsense', AWS_REGION: 'x' })
+  t.strictSame(idle, ['S3_BUCKET, S3_REGION, S3_PART_SIZE: no effect while STORAGE_DRIVER is "filesystem"'])
+  t.strictSame(problemsOf({ S3_PART_SIZE: 'nonsense', AWS_ACCESS_KEY_ID: 'id' }), [], 'nothing is read from them')
+  t.strictSame(configWarnings(S3), [])
 })
 
 t.test('what Kubernetes sets for a Service is no setting', async t => {
@@ -204,10 +376,12 @@ t.test('no text breaks the reading: it gives a value or a ConfigError', async t 
   t.pass()
 })
 
-t.test("the documentation's table is the schema's", async t => {
+t.test("the documentation's tables are the schema's", async t => {
   const file = readFileSync(new URL('../docs/configuration.md', import.meta.url), 'utf8')
-  const table = file.match(/^\|.*\|$/gm)?.join('\n') ?? ''
-  if (table !== configurationTable()) t.comment(`docs/configuration.md needs this table:\n${configurationTable()}`)
-  t.equal(table, configurationTable())
+  const tables = [configurationTable(generalNames), configurationTable(s3VariableNames)]
+  for (const table of tables) {
+    if (!t.ok(file.includes(`\n\n${table}\n\n`))) t.comment(`docs/configuration.md needs this table:\n${table}`)
+  }
+  t.equal(file.match(/^\|.*\|$/gm)?.length, tables.join('\n').split('\n').length, 'no other row')
   for (const variable of Object.values(ConfigSchema.properties)) t.match(variable.description, /^[A-Z].*\.$/)
 })

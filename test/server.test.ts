@@ -1,12 +1,15 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer as createHttpServer } from 'node:http'
+import { Session } from 'node:inspector'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { defaults } from '../src/config.ts'
+import { buildApp } from '../src/app.ts'
+import { defaults, loadConfig } from '../src/config.ts'
 import { loggerOptions } from '../src/logger.ts'
 import { listen } from '../src/server.ts'
 
@@ -132,6 +135,36 @@ t.test('a folder that can not be used stops the start with one line', async t =>
   t.ok(running.err.includes(JSON.stringify(path)))
 })
 
+t.test('a bucket that can not be used stops the start with one line', async t => {
+  const noBucket = createHttpServer((_, response) => {
+    response.writeHead(404, { 'Content-Type': 'application/xml' })
+    response.end('<Error><Code>NoSuchBucket</Code><Message>no such bucket</Message></Error>')
+  })
+  await once(noBucket.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => noBucket.close())
+  const { port } = noBucket.address() as AddressInfo
+  const closed = createServer().listen(0, '127.0.0.1')
+  await once(closed, 'listening')
+  const unreachable = (closed.address() as AddressInfo).port
+  closed.close()
+  for (const [at, variable] of [
+    [port, 'S3_BUCKET'],
+    [unreachable, 'S3_ENDPOINT']
+  ] as const) {
+    const running = run(t, {
+      PORT: '0',
+      STORAGE_DRIVER: 's3',
+      S3_BUCKET: 'images',
+      S3_ENDPOINT: `http://127.0.0.1:${at}`,
+      AWS_ACCESS_KEY_ID: 'registry',
+      AWS_SECRET_ACCESS_KEY: 'hush-hush'
+    })
+    t.equal(await running.exited, 1)
+    t.match(running.err, new RegExp(`^[^\\n]*${variable}[^\\n]*\\n$`))
+    t.notMatch(running.err + running.out, /hush|STORAGE_PATH/)
+  }
+})
+
 t.test('a taken port stops the start with one line', async t => {
   const other = createServer().listen(0, '127.0.0.1')
   await once(other, 'listening')
@@ -208,6 +241,44 @@ t.test('where IPv6 is off, the default address falls back to IPv4', async t => {
   t.strictSame(await listenWithout('EADDRINUSE', '::'), ['::', 'EADDRINUSE'], 'another fault is no reason')
   t.strictSame(await listenWithout('EAFNOSUPPORT', '::1'), ['::1', 'EAFNOSUPPORT'], 'an address that was asked for')
   t.strictSame(await listenWithout('EAFNOSUPPORT', 'localhost'), ['127.0.0.1'])
+})
+
+t.test('the first line says where the content is', async t => {
+  const lineFor = async (env: NodeJS.ProcessEnv) => {
+    let line = ''
+    const app = {
+      listen: async (options?: { listenTextResolver?: (url: string) => string }) => {
+        line = options?.listenTextResolver?.('http://[::]:5000') ?? ''
+        return line
+      }
+    }
+    await listen(app as Parameters<typeof listen>[0], loadConfig(env))
+    return line.replace('listening at http://[::]:5000, content in ', '')
+  }
+  t.equal(await lineFor({ STORAGE_PATH: 'data' }), resolve('data'))
+  const bucket = { STORAGE_DRIVER: 's3', S3_BUCKET: 'images', AWS_ACCESS_KEY_ID: 'id', AWS_SECRET_ACCESS_KEY: 'hush' }
+  t.equal(await lineFor({ ...bucket, S3_REGION: 'eu-central-1' }), 'bucket images at AWS in eu-central-1')
+  t.equal(
+    await lineFor({ ...bucket, S3_ENDPOINT: 'http://minio:9000', S3_PREFIX: 'team' }),
+    'bucket images, below team/, at http://minio:9000'
+  )
+})
+
+t.test('a registry on a folder loads nothing of the AWS SDK', async t => {
+  const scripts: string[] = []
+  const session = new Session()
+  session.connect()
+  t.teardown(() => session.disconnect())
+  session.on('Debugger.scriptParsed', ({ params }) => scripts.push(params.url))
+  const app = await buildApp({ ...defaults, logLevel: 'silent', storagePath: folder(t) })
+  t.teardown(() => app.close())
+  // Tells of every module that is loaded, and from then on of those that come.
+  session.post('Debugger.enable')
+  const loaded = () => scripts.filter(url => /@aws-sdk|@smithy/.test(url))
+  t.ok(scripts.some(url => url.endsWith('/src/storage/filesystem.ts')))
+  t.strictSame(loaded(), [])
+  await import('@aws-sdk/client-s3')
+  t.not(loaded().length, 0, 'it would be seen')
 })
 
 t.test('the log is for people on a terminal, JSON elsewhere, or as asked', async t => {

@@ -1,9 +1,10 @@
 import { type StaticDecode, Type } from '@sinclair/typebox'
-import { baseUrl, boolean, choice, duration, host, size, text, trustProxy, wholeNumber } from './values.ts'
+import { s3Variables } from './s3-variables.ts'
+import { baseUrl, boolean, choice, duration, host, optional, size, text, trustProxy, wholeNumber } from './values.ts'
 
 /**
  * Every environment variable the registry reads: how its text is read, its default and what it does.
- * The table in docs/configuration.md is made from this and checked against it.
+ * The tables in docs/configuration.md are made from this and checked against it.
  */
 export const ConfigSchema = Type.Object({
   PORT: wholeNumber({ default: '5000', description: 'TCP port to listen on; `0` takes any free one.' }, 0, 65535),
@@ -16,7 +17,7 @@ export const ConfigSchema = Type.Object({
     {
       default: 'filesystem',
       alias: 'STORAGE_TYPE',
-      description: 'Where content is kept: in a folder, or in an S3 bucket (not in this version yet).'
+      description: 'Where content is kept: in a folder, or in an S3 bucket.'
     },
     ['filesystem', 's3']
   ),
@@ -64,10 +65,13 @@ export const ConfigSchema = Type.Object({
     '1m',
     '365d'
   ),
-  EXTERNAL_URL: baseUrl({
-    default: '',
-    description: 'The URL under which clients reach the registry; set, `Location` headers are absolute, else relative.'
-  }),
+  EXTERNAL_URL: optional(
+    baseUrl({
+      default: '',
+      description:
+        'The URL under which clients reach the registry; set, `Location` headers are absolute, else relative.'
+    })
+  ),
   TRUST_PROXY: trustProxy({
     default: 'false',
     description: 'Whose `X-Forwarded-*` headers count; `true` believes every client, so name your proxies instead.'
@@ -100,22 +104,29 @@ export const ConfigSchema = Type.Object({
     { default: '64MiB', description: 'Memory for small immutable objects, such as manifests, that were read lately.' },
     '1MiB',
     '64GiB'
-  )
+  ),
+  ...s3Variables
 })
 
 export type Variables = (typeof ConfigSchema)['properties']
 export type VariableName = keyof Variables
 /** What a variable's text is read to. */
-export type VariableValue<N extends VariableName> = StaticDecode<Variables[N]>
+export type VariableValue<N extends VariableName> =
+  | StaticDecode<Variables[N]>
+  | (Variables[N] extends { optional: true } ? undefined : never)
 
 export const variableNames = Object.keys(ConfigSchema.properties) as VariableName[]
+/** Those that are read with `STORAGE_DRIVER=s3` alone. */
+export const s3VariableNames = Object.keys(s3Variables) as (keyof typeof s3Variables)[]
 
-/** The table of docs/configuration.md, in Markdown: one row a variable. */
-export function configurationTable(): string {
-  const rows = Object.entries(ConfigSchema.properties).map(([name, variable]) => {
-    const alias = variable.alias === undefined ? '' : ` (or \`${variable.alias}\`)`
-    const preset = variable.default === '' ? 'not set' : `\`${variable.default}\``
-    return `| \`${name}\`${alias} | ${preset} | ${variable.allowed} | ${variable.description} |`
+/** A table of docs/configuration.md, in Markdown: one row a variable. */
+export function configurationTable(names: readonly VariableName[]): string {
+  const rows = names.map(name => {
+    const variable = ConfigSchema.properties[name]
+    const others = variable.fallbacks ?? (variable.alias === undefined ? [] : [variable.alias])
+    const also = others.length === 0 ? '' : ` (or ${others.map(other => `\`${other}\``).join(', ')})`
+    const preset = variable.default === '' ? (variable.unset ?? 'not set') : `\`${variable.default}\``
+    return `| \`${name}\`${also} | ${preset} | ${variable.allowed} | ${variable.description} |`
   })
   return ['| Variable | Default | Allowed | What it does |', '|---|---|---|---|', ...rows].join('\n')
 }
@@ -123,6 +134,6 @@ export function configurationTable(): string {
 /** The variables for `--help`: name and default, one a line. */
 export function variablesText(): string {
   return Object.entries(ConfigSchema.properties)
-    .map(([name, variable]) => `  ${name.padEnd(22)} ${variable.default || 'not set'}`)
+    .map(([name, variable]) => `  ${name.padEnd(24)} ${variable.default || 'not set'}`)
     .join('\n')
 }

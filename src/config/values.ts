@@ -1,3 +1,5 @@
+import { X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { type TString, type TTransform, Type } from '@sinclair/typebox'
 
@@ -6,38 +8,52 @@ export interface About {
   default: string
   /** One sentence for the table in docs/configuration.md. */
   description: string
+  /** What holds where there is no default and nothing is set, in Markdown for the table. */
+  unset?: string
   /** An older or common name that is read as well. */
   alias?: string
+  /** Names of other programs that are read, in this order, where ours is not set. */
+  fallbacks?: readonly string[]
+  /** Its value is shown nowhere. */
+  secret?: boolean
 }
 
 /**
  * A variable is text in the environment and a `T` in the program; `allowed` tells in words what it takes.
  * Decoding throws on anything else.
  */
-export type Variable<T> = TTransform<TString, T>
+export type Variable<T> = TTransform<TString, T> & About & { allowed: string }
 
 function variable<T extends string | number | boolean | string[]>(
   about: About,
   allowed: string,
   read: (text: string) => T | undefined
 ): Variable<T> {
-  return Type.Transform(Type.String({ ...about, allowed }))
+  const schema = Type.Transform(Type.String())
     .Decode(text => {
       const value = read(text)
       if (value === undefined) throw new TypeError(allowed)
       return value
     })
     .Encode(String)
+  return { ...schema, ...about, allowed }
 }
 
-/** Any text; empty text never gets here, since it counts as not set. */
-export function text(about: About, allowed: string): Variable<string> {
-  return variable(about, allowed, text => text)
+/** A variable that may be left out: its `default` is '' and it is `undefined` then. */
+export type Optional<T> = Variable<T> & { optional: true }
+
+export function optional<T>(variable: Variable<T>): Optional<T> {
+  return { ...variable, optional: true }
+}
+
+/** Text of this form; empty text never gets here, since it counts as not set. */
+export function text(about: About, allowed: string, form: { test(text: string): boolean } = /^/): Variable<string> {
+  return variable(about, allowed, text => (form.test(text) ? text : undefined))
 }
 
 export function choice<const T extends string>(about: About, words: readonly T[]): Variable<T> {
   const allowed = words.map(word => `\`${word}\``).join(', ')
-  return variable(about, allowed, text => words.find(word => word === text.toLowerCase()))
+  return variable(about, allowed, text => words.find(word => word.toLowerCase() === text.toLowerCase()))
 }
 
 export function wholeNumber(about: About, min: number, max: number): Variable<number> {
@@ -71,7 +87,7 @@ export function host(about: About): Variable<string> {
 }
 
 /**
- * A base URL without its trailing slash, or '' for none. What follows a path (query, fragment) could not be joined with one, and
+ * A base URL without its trailing slash. What follows a path (query, fragment) could not be joined with one, and
  * credentials would be shown to every client.
  */
 export function baseUrl(about: About): Variable<string> {
@@ -79,12 +95,19 @@ export function baseUrl(about: About): Variable<string> {
     about,
     'an absolute `http://` or `https://` URL; a path is fine; no credentials, `?` or `#`',
     text => {
-      if (text === '') return ''
       if (!/^https?:\/\/[^?#\\]+$/i.test(text) || !URL.canParse(text)) return undefined
       const url = new URL(text)
       return url.username || url.password ? undefined : (url.origin + url.pathname).replace(/\/+$/, '')
     }
   )
+}
+
+/** A file that is read when it is needed; that it holds a certificate is looked at now. */
+export function certificateFile(about: About): Variable<string> {
+  return variable(about, 'a file that this process may read, with certificates in PEM form', path => {
+    const text = readFileSync(path, 'latin1')
+    return text.includes('-----BEGIN CERTIFICATE-----') && new X509Certificate(text) ? path : undefined
+  })
 }
 
 /** Whose `X-Forwarded-*` headers count, in the form that Fastify's `trustProxy` takes. */
@@ -106,6 +129,7 @@ export function trustProxy(about: About): Variable<TrustProxy> {
 
 function measure(about: About, units: Readonly<Record<string, number>>, min: string, max: string, form: string) {
   const read = (text: string) => {
+    if (/^0+$/.test(text)) return 0
     const [, number = '', unit = ''] = /^(\d{1,15})\s?([a-z]*)$/i.exec(text) ?? []
     const factor = units[unit.toLowerCase()]
     return number === '' || factor === undefined ? undefined : Number(number) * factor

@@ -21,10 +21,10 @@ export interface EndpointMatch {
 export const allowedMethods: Readonly<Record<Endpoint, readonly string[]>> = {
   blob: ['GET', 'HEAD', 'DELETE'],
   uploads: ['POST'],
-  upload: ['GET', 'PATCH', 'PUT', 'DELETE'],
+  upload: ['GET', 'HEAD', 'PATCH', 'PUT', 'DELETE'],
   manifest: ['GET', 'HEAD', 'PUT', 'DELETE'],
-  tags: ['GET'],
-  referrers: ['GET']
+  tags: ['GET', 'HEAD'],
+  referrers: ['GET', 'HEAD']
 }
 
 /**

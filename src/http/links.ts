@@ -31,7 +31,9 @@ export function createLinks({ externalUrl, prefix }: LinkOptions) {
      * @param path below the prefix and not escaped: `/library/nginx/tags/list`
      */
     next: (path: string, query: Readonly<Record<string, string | number | undefined>>, forwardedPrefix?: string) => {
-      const pairs = Object.entries(query).map(([key, value]): [string, string] => [key, String(value)])
+      const pairs = Object.entries(query).flatMap(([key, value]): [string, string][] =>
+        value === undefined ? [] : [[key, String(value)]]
+      )
       return `<${to(path, forwardedPrefix)}?${new URLSearchParams(pairs)}>; rel="next"`
     }
   }

@@ -15,6 +15,8 @@ export interface BlobOptions {
   cache: ObjectCache<Buffer>
   log: RegistryLog
   graceMs: number
+  /** How long a URL of the store is good that a blob's reader is sent to, in ms; undefined: nobody is sent there. */
+  redirectExpiryMs?: number | undefined
 }
 
 export interface Blob {
@@ -23,13 +25,15 @@ export interface Blob {
   size: number
   /** The bytes, or a part of them. A chunk is valid until the next one is asked for. */
   read(range?: ByteRange): Promise<Buffer | AsyncIterable<Uint8Array>>
+  /** Where a reader gets the bytes from the store itself; undefined: only here. */
+  url(): Promise<string | undefined>
 }
 
 /**
  * Blobs of repositories. A repository holds a blob while it has a link to it, and a link names the content: that some
  * other repository holds the same bytes tells nothing about this one.
  */
-export function createBlobs({ storage, repositories, cache, log, graceMs }: BlobOptions) {
+export function createBlobs({ storage, repositories, cache, log, graceMs, redirectExpiryMs }: BlobOptions) {
   const lookUp = async (name: string, digest: Digest): Promise<(BlobLink & { ageMs: number }) | undefined> => {
     const entries = await storage.list(linksOf(name, digest), { ages: true })
     let newest = entries[0]
@@ -72,7 +76,13 @@ export function createBlobs({ storage, repositories, cache, log, graceMs }: Blob
   async function get(name: string, digest: Digest): Promise<Blob> {
     const found = await lookUp(name, digest)
     if (!found) throw unknown(digest)
-    return { digest, size: found.size, read: range => read(name, digest, found, range) }
+    return { digest, size: found.size, read: range => read(name, digest, found, range), url: () => urlOf(found) }
+  }
+
+  /** A small blob comes out of the cache faster than a reader follows a redirect. */
+  async function urlOf({ content, size }: BlobLink): Promise<string | undefined> {
+    if (redirectExpiryMs === undefined || size <= SMALL) return undefined
+    return storage.url(contentKey(content), { expiresMs: redirectExpiryMs })
   }
 
   async function read(

@@ -133,14 +133,14 @@ function parseObject(bytes: Buffer): Record<string, unknown> {
 function mediaTypeOf(json: Record<string, unknown>, contentType: string): string {
   const stated = json.mediaType
   if (stated !== undefined && typeof stated !== 'string') throw invalid('the mediaType is not a string')
-  const mediaType = contentType || stated || guess(json)
-  if (stated && stated !== mediaType) {
-    throw invalid(`the manifest's mediaType ${shown(stated)} contradicts the Content-Type ${shown(mediaType)}`)
-  }
-  if (isSchema1(mediaType) || json.schemaVersion === 1) {
+  if (isSchema1(contentType || stated || '') || json.schemaVersion === 1) {
     throw invalid(
       'Docker schema 1 manifests are not supported: push with a current client, or convert the image with "skopeo copy --format oci"'
     )
+  }
+  const mediaType = contentType || stated || guess(json)
+  if (stated && stated !== mediaType) {
+    throw invalid(`the manifest's mediaType ${shown(stated)} contradicts the Content-Type ${shown(mediaType)}`)
   }
   const known = isImage(mediaType) || isIndex(mediaType) || mediaType === OCI_ARTIFACT
   const other = stated === mediaType && /^application\/[\w.+-]+\+json$/.test(mediaType)

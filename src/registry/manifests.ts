@@ -3,7 +3,7 @@ import type { Blobs } from './blobs.ts'
 import type { ObjectCache } from './cache.ts'
 import { algorithmOf, type Digest, digestBytes, parseDigest } from './digest.ts'
 import { RegistryError } from './errors.ts'
-import { parseTagged, recordKey, recordsOf, taggedOf } from './keys.ts'
+import { recordKey, recordsOf } from './keys.ts'
 import { type Manifest, type ManifestReference, parseManifest } from './manifest-schema.ts'
 import { isIndex } from './media-types.ts'
 import type { Reference } from './names.ts'
@@ -86,14 +86,14 @@ export function createManifests(options: ManifestOptions) {
   }
 
   async function findTagged(name: string, tag: string): Promise<StoredManifest> {
-    let seen: Digest | undefined
+    let seen: string | undefined
     for (;;) {
-      const digest = await tags.resolve(name, tag)
-      // A tag whose manifest is gone is no tag, unless it was moved while we looked.
-      if (!digest || digest === seen) throw unknown(tag)
-      const stored = await find(name, digest)
+      const value = await tags.resolve(name, tag)
+      // A tag whose manifest is gone is no tag, unless it was moved while we looked, be it back to that manifest.
+      if (!value || value.key === seen) throw unknown(tag)
+      const stored = await find(name, value.digest)
       if (stored) return stored
-      seen = digest
+      seen = value.key
     }
   }
 
@@ -194,12 +194,12 @@ export function createManifests(options: ManifestOptions) {
     const stored = await find(name, digest)
     if (!stored) throw unknown(digest)
     const { subject } = parseManifest(stored.bytes, stored.mediaType)
-    // Listed in the reverse of the order they are written in, so that no referrer goes whose record stays: one written
-    // since has a key that is not on this list (docs/storage.md, "Order of writes").
+    // Listed in the reverse of the order they are written in, so that no tag and no referrer goes whose record stays: one
+    // written since has a key that is not on this list (docs/storage.md, "Order of writes").
+    const naming = await tags.naming(name, digest)
     const referring = subject ? await referrers.keysOf(name, subject, digest) : []
     const records = (await storage.list(recordsOf(name, digest))).map(entry => entry.key)
-    const tagged = await storage.list(taggedOf(name, digest))
-    await tags.forget(name, new Set(tagged.map(entry => parseTagged(entry.key))), digest)
+    await parallel(naming, 8, ([tag, values]) => tags.drop(name, tag, values))
     await storage.delete(referring)
     await storage.delete(records)
     await repositories.leaveIfEmpty(name)

@@ -55,7 +55,7 @@ export function createReferrers({ storage, cache }: { storage: StorageDriver; ca
     let previous: Digest | undefined
     for (let at = 0; at < keys.length; at += READS) {
       const batch = keys.slice(at, at + READS)
-      const read = await parallel(batch, READS, readDescriptor)
+      const read = await parallel(batch, READS, key => readDescriptor(name, subject, key))
       for (const [index, descriptor] of read.entries()) {
         const digest = parseReferrer(batch[index]!)
         if (bytes + descriptor.length > PAGE_BYTES && descriptors.length > 0) return { descriptors, next: previous! }
@@ -70,11 +70,15 @@ export function createReferrers({ storage, cache }: { storage: StorageDriver; ca
   }
 
   /** An empty buffer: it was deleted since the listing. */
-  async function readDescriptor(key: string): Promise<Buffer> {
+  async function readDescriptor(name: string, subject: Digest, key: string): Promise<Buffer> {
     const cached = cache.get(key)
     if (cached) return cached
     const bytes = (await storage.get(key))?.bytes
-    if (!bytes) return Buffer.alloc(0)
+    if (!bytes) {
+      // Where the manifest was pushed again, another key stands for it now.
+      const [other] = await keysOf(name, subject, parseReferrer(key))
+      return other === undefined ? Buffer.alloc(0) : readDescriptor(name, subject, other)
+    }
     cache.set(key, bytes, bytes.length)
     return bytes
   }

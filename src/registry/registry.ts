@@ -17,6 +17,8 @@ export interface RegistryOptions {
   uploadExpiryMs: number
   /** Memory for small immutable objects, in bytes. */
   cacheBytes: number
+  /** How long a URL of the store is good that a blob's reader is sent to, in ms; undefined: blobs are sent from here. */
+  redirectExpiryMs?: number | undefined
   /** Which references of a manifest may be missing. */
   sparse: Sparse
   /** The store takes keys that differ in case only for the same key. Default false. */
@@ -27,11 +29,11 @@ export interface RegistryOptions {
 
 /** The registry's rules over a store: everything between HTTP and the bytes. */
 export function createRegistry(options: RegistryOptions) {
-  const { storage, log, graceMs, cacheBytes, sparse, now } = options
+  const { storage, log, graceMs, cacheBytes, redirectExpiryMs, sparse, now } = options
   const objects = createObjectCache<Buffer>(cacheBytes / 2)
   const records = createObjectCache<StoredManifest>(cacheBytes / 2)
   const repositories = createRepositories({ storage })
-  const blobs = createBlobs({ storage, repositories, cache: objects, log, graceMs })
+  const blobs = createBlobs({ storage, repositories, cache: objects, log, graceMs, redirectExpiryMs })
   const uploads = createUploads({ storage, blobs, expiryMs: options.uploadExpiryMs, ...(now && { now }) })
   const tags = createTags({ storage, repositories, ignoresCase: options.ignoresCase ?? false })
   const referrers = createReferrers({ storage, cache: objects })

@@ -23,8 +23,10 @@ export function createRepositories({ storage }: { storage: StorageDriver }) {
   /** Enters the repository into the catalog. `always`: even where this process believes that it did so before. */
   async function ensure(name: string, { always = false } = {}): Promise<void> {
     if (!always && ensured.has(name)) return
-    await storage.put(catalogKey(name), Buffer.alloc(0), { ifAbsent: true })
+    const entered = await storage.put(catalogKey(name), Buffer.alloc(0), { ifAbsent: true })
     ensured.set(name, true)
+    // What it is entered for may have been deleted just before, by one who found no entry to take out.
+    if (entered) await leaveIfEmpty(name)
   }
 
   /**

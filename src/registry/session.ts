@@ -54,10 +54,10 @@ export function createSessions({
 
   /** Reads a session's name. Throws `upload-unknown` when it is forged, expired or another repository's. */
   async function check(repository: string, name: string): Promise<Session> {
-    const [id = '', stamp = '', algorithm = '', signature = ''] = name.split('.')
+    const [id = '', stamp = '', algorithm = '', signature = '', ...more] = name.split('.')
     const expected = Buffer.from(await sign(repository, `${id}.${stamp}.${algorithm}`))
     const given = Buffer.from(signature)
-    const genuine = given.length === expected.length && timingSafeEqual(given, expected)
+    const genuine = more.length === 0 && given.length === expected.length && timingSafeEqual(given, expected)
     if (!genuine || !UUID.test(id) || Number.parseInt(stamp, 36) + expiryMs < now()) {
       throw new RegistryError('upload-unknown')
     }

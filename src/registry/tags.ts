@@ -1,7 +1,18 @@
 import type { StorageDriver } from '../storage/driver.ts'
 import type { Digest } from './digest.ts'
 import { RegistryError } from './errors.ts'
-import { nonce, parseTagFolder, parseTagKey, type TagKey, tagFolder, taggedKey, tagKey, tagsOf } from './keys.ts'
+import {
+  nonce,
+  parseTagFolder,
+  parseTagged,
+  parseTagKey,
+  type TagKey,
+  tagFolder,
+  taggedKey,
+  taggedOf,
+  tagKey,
+  tagsOf
+} from './keys.ts'
 import { parallel } from './parallel.ts'
 import type { Page, Repositories } from './repositories.ts'
 
@@ -29,13 +40,15 @@ export function createTags({ storage, repositories, ignoresCase }: TagOptions) {
    */
   async function isAnother(name: string, tag: string, value: TagKey | undefined): Promise<boolean> {
     if (!ignoresCase || !value) return false
-    return (await storage.list(taggedKey(name, value.digest, tag, value.nonce))).length === 0
+    if ((await storage.list(taggedKey(name, value.digest, tag, value.nonce))).length > 0) return false
+    // Values go before their reverses: one that is gone as well was dropped since it was listed.
+    return (await storage.stat(value.key)) !== undefined
   }
 
-  /** What the tag points at; undefined: there is no such tag. */
-  async function resolve(name: string, tag: string): Promise<Digest | undefined> {
+  /** The value that says what the tag points at; undefined: there is no such tag. */
+  async function resolve(name: string, tag: string): Promise<TagKey | undefined> {
     const [first] = await valuesOf(name, tag, 1)
-    return (await isAnother(name, tag, first)) ? undefined : first?.digest
+    return (await isAnother(name, tag, first)) ? undefined : first
   }
 
   /** Points tags at a manifest. Others may move them at the same time: one of the values stays. */
@@ -59,7 +72,7 @@ export function createTags({ storage, repositories, ignoresCase }: TagOptions) {
     const oldestFirst = values.toReversed()
     await storage.delete(
       oldestFirst.map(value => value.key),
-      options
+      { ...options, ordered: true }
     )
     await storage.delete(
       oldestFirst.map(value => taggedKey(name, value.digest, tag, value.nonce)),
@@ -67,15 +80,13 @@ export function createTags({ storage, repositories, ignoresCase }: TagOptions) {
     )
   }
 
-  /** Takes a manifest's digest from those of the tags that may point at it. A tag moved meanwhile stays as it is. */
-  async function forget(name: string, tags: Iterable<string>, digest: Digest): Promise<void> {
-    await parallel([...tags], 8, async tag => {
+  /** The values to drop with a manifest, by their tags. A tag that is moved after this stays as it is. */
+  async function naming(name: string, digest: Digest): Promise<[tag: string, values: TagKey[]][]> {
+    const tagged = await storage.list(taggedOf(name, digest))
+    return parallel([...new Set(tagged.map(entry => parseTagged(entry.key)))], 8, async tag => {
       const values = await valuesOf(name, tag)
-      await drop(
-        name,
-        tag,
-        values.filter(value => value.digest === digest)
-      )
+      // A tag that points at it goes whole: what a crash or a race left below would show again.
+      return [tag, values[0]?.digest === digest ? values : values.filter(value => value.digest === digest)]
     })
   }
 
@@ -96,7 +107,7 @@ export function createTags({ storage, repositories, ignoresCase }: TagOptions) {
     return { items: entries.slice(0, n).map(entry => parseTagFolder(entry.key)), more: entries.length > n }
   }
 
-  return { resolve, point, forget, remove, list }
+  return { resolve, point, naming, drop, remove, list }
 }
 
 const caseClash = (tag: string): RegistryError =>

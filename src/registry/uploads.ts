@@ -40,10 +40,17 @@ interface Progress {
   size: number
 }
 
-/** How a session ended; kept until no name of it is valid any more. An empty digest: cancelled or failed. */
-interface Ending {
-  digest: Digest | ''
+/** What became of a session. */
+interface Made {
+  digest: Digest
+  /** The content that the blob is: the session's own, or what had the same bytes already. */
+  content: string
 }
+
+/** How a session ended; kept until no name of it is valid any more. */
+type Ending = Made | typeof NO_BLOB
+/** Cancelled or failed. */
+const NO_BLOB = { digest: '', content: '' } as const
 
 /** Upload sessions, from POST to the link that makes a blob (docs/storage.md, "Uploads"). */
 export function createUploads({ storage, blobs, expiryMs, now = Date.now }: UploadOptions) {
@@ -101,7 +108,7 @@ export function createUploads({ storage, blobs, expiryMs, now = Date.now }: Uplo
   async function cancel(repository: string, name: string): Promise<void> {
     const session = await open(repository, name)
     await inTurn(session, async () => {
-      if (!(await end(session, ''))) throw new RegistryError('upload-unknown')
+      if (!(await end(session, NO_BLOB))) throw new RegistryError('upload-unknown')
       await storage.abort(session.id)
     })
   }
@@ -157,7 +164,8 @@ export function createUploads({ storage, blobs, expiryMs, now = Date.now }: Uplo
     if (range && range.start !== size) throw new RegistryError('upload-out-of-order', { size })
     const { writer, hash } = resume(session, from)
     const source = hashed(turn.read(chunk.source), hash, expected)
-    const stored = await storage.append(session.id, source, { from, writer, closing })
+    const key = contentKey(session.id)
+    const stored = await storage.append(session.id, source, { from, writer, key, closing })
     if (expected !== undefined && stored - size !== expected) throw sizeInvalid(expected, stored - size)
     return { size: stored, writer }
   }
@@ -202,57 +210,54 @@ export function createUploads({ storage, blobs, expiryMs, now = Date.now }: Uplo
     const known = progress.get(session.id)
     progress.delete(session.id)
     const key = contentKey(session.id)
+    const endedByAnother = async () => repeat(repository, session, digest, await endingOf(session))
     const committed = await storage.commit(session.id, key, state)
-    if (!committed) throw new RegistryError('upload-unknown')
+    if (!committed) return endedByAnother()
     const unbroken = !committed.existed && known?.writer === state?.writer && known?.size === state?.size
     const actual =
       known && unbroken && known.algorithm === algorithmOf(digest)
         ? digestOf(known.algorithm, known.hash)
-        : await digestContent(key, algorithmOf(digest))
+        : await digestContent(session, algorithmOf(digest))
+    if (actual === undefined) return endedByAnother()
     if (actual !== digest) {
-      const decided = !recorded || (await end(session, ''))
-      if (decided && !committed.existed) await storage.delete([key], { durable: false })
+      if (recorded && !(await end(session, NO_BLOB))) return endedByAnother()
+      if (!committed.existed) await storage.delete([key], { durable: false })
       throw new RegistryError('digest-mismatch', { digest, actual })
     }
-    if (recorded && !(await end(session, digest))) {
-      const ending = await endingOf(session)
-      return repeat(repository, session, digest, ending ?? { digest: '' })
-    }
-    await publish(repository, digest, session.id, committed.size)
+    // Which content it is goes into the ending, so that nobody links the session's own once it may be deleted.
+    const content = (await blobs.shareable(digest))?.content ?? session.id
+    if (recorded && !(await end(session, { digest, content }))) return endedByAnother()
+    await publish(repository, session, { digest, content }, committed.size)
   }
 
-  async function digestContent(key: string, algorithm: Algorithm): Promise<Digest> {
-    const body = await storage.read(key)
-    if (!body) throw new StorageError('unavailable', 'content went while it was being checked')
-    return digestChunks(body.chunks, algorithm)
+  /** Undefined: another request has ended the session meanwhile, and deleted its content. */
+  async function digestContent(session: Session, algorithm: Algorithm): Promise<Digest | undefined> {
+    const body = await storage.read(contentKey(session.id))
+    if (body) return digestChunks(body.chunks, algorithm)
+    if (await endingOf(session)) return undefined
+    throw new StorageError('unavailable', 'content went while it was being checked')
   }
 
-  /** The link, to bytes that the registry has already where it has them. */
-  async function publish(repository: string, digest: Digest, content: string, size: number): Promise<void> {
-    const shared = await blobs.shareable(digest)
-    if (shared && shared.content !== content) {
-      await blobs.link(repository, digest, shared.content, shared.size)
-      await storage.delete([contentKey(content)], { durable: false })
-      return
-    }
+  /** The link, which makes the blob. The session's own bytes go where the registry had them already. */
+  async function publish(repository: string, { id }: Session, { digest, content }: Made, size: number): Promise<void> {
     await blobs.link(repository, digest, content, size)
-    await blobs.leaveHint(digest, content, size)
+    if (content === id) await blobs.leaveHint(digest, content, size)
+    else await storage.delete([contentKey(id)], { durable: false })
   }
 
   /** A closing PUT on a session that has ended: good again if it ended with this digest and the blob is there. */
-  async function repeat(repository: string, session: Session, digest: Digest, ending: Ending): Promise<void> {
-    if (ending.digest !== digest) throw new RegistryError('upload-unknown')
+  async function repeat(repository: string, session: Session, digest: Digest, ending?: Ending): Promise<void> {
+    if (ending?.digest !== digest) throw new RegistryError('upload-unknown')
     if (await blobs.rely(repository, digest)) return
     // The process that ended it may have died before its link. A deleted blob's content has an orphan entry.
-    const stored = await storage.stat(contentKey(session.id))
-    if (!stored || (await blobs.orphaned(session.id))) throw new RegistryError('upload-unknown')
-    await blobs.link(repository, digest, session.id, stored.size)
+    const stored = await storage.stat(contentKey(ending.content))
+    if (!stored || (await blobs.orphaned(ending.content))) throw new RegistryError('upload-unknown')
+    await publish(repository, session, ending, stored.size)
   }
 
   /** Leaves how the session ended; false: somebody did before. */
-  function end(session: Session, digest: Digest | ''): Promise<boolean> {
+  function end(session: Session, ending: Ending): Promise<boolean> {
     progress.delete(session.id)
-    const ending: Ending = { digest }
     // In a power cut the requests that could contradict it are gone as well, and a commit never replaces content.
     return storage.put(endedKey(session.id), Buffer.from(JSON.stringify(ending)), { ifAbsent: true, durable: false })
   }
@@ -263,7 +268,7 @@ export function createUploads({ storage, blobs, expiryMs, now = Date.now }: Uplo
     try {
       return JSON.parse(stored.bytes.toString()) as Ending
     } catch {
-      return { digest: '' } // torn by a power cut: it ended, and nobody knows how
+      return NO_BLOB // torn by a power cut: it ended, and nobody knows how
     }
   }
 

@@ -35,7 +35,7 @@ export interface ObjectBody {
   size: number
   /**
    * The bytes asked for. A chunk is valid until the one after it is asked for: a driver may use its buffers again.
-   * Leaving the loop early frees the file or the socket; a body that is never iterated holds nothing.
+   * Leaving the loop early frees the file or the socket; a body that is never iterated holds nothing for long.
    */
   chunks: AsyncIterable<Uint8Array>
 }
@@ -73,6 +73,8 @@ export interface ListEntry {
 }
 
 export interface DeleteOptions {
+  /** Each key is gone before the next one goes. Default `false`: in any order, which is cheaper where there are many. */
+  ordered?: boolean
   /** `false`: what was deleted may come back in a power cut. Default `true`. */
   durable?: boolean
 }
@@ -89,7 +91,7 @@ export interface ObjectStore {
   read(key: string, range?: ByteRange): Promise<ObjectBody | undefined>
   /** Atomic, and durable when it resolves. `false`: the key existed and `ifAbsent` was asked for. */
   put(key: string, bytes: Uint8Array, options?: PutOptions): Promise<boolean>
-  /** Removes exactly these keys, in this order, durably. What is not there is no error. */
+  /** Removes exactly these keys, durably. What is not there is no error. */
   delete(keys: readonly string[], options?: DeleteOptions): Promise<void>
   /** Entries whose key begins with `prefix` (text, not a folder) in byte order. */
   list(prefix: string, options?: ListOptions): Promise<ListEntry[]>
@@ -110,7 +112,12 @@ export interface AppendOptions {
   from: UploadState | undefined
   /** Token of the process that writes, kept with the upload. It need not be new while nobody else wrote. */
   writer: string
-  /** The upload is committed next, so the bytes need not be durable before. Default false. */
+  /** The key that the upload will be committed to, the same with every append: a store may have to know it from the start. */
+  key: string
+  /**
+   * The upload is committed next, so the bytes need not be durable before. If it begins with this, others need not see it
+   * before either: until the commit it may be known to this process alone, and for a while only. Default false.
+   */
   closing?: boolean
 }
 
@@ -131,7 +138,8 @@ export interface UploadStore {
   /**
    * Makes the upload's bytes the object `key`, durably, copying nothing and replacing nothing, and ends the upload.
    * Returns what was committed. May be repeated: an object that is already there is left, `existed` tells so.
-   * Undefined: there is neither an upload nor the object. `conflict` when the upload is not as `from` says.
+   * Undefined: there is neither an upload nor the object. `conflict` when the upload is not as `from` says. The key is
+   * the one that `append` was told.
    */
   commit(id: string, key: string, from: UploadState | undefined): Promise<Committed | undefined>
   /** Ends the upload and frees its bytes. What is not there is no error. */

@@ -53,6 +53,7 @@ export function guard<D extends StorageDriver>(driver: D, log?: GuardLog): D {
     append: (id, source, options) =>
       watched('append', id, async () => {
         token(options.writer)
+        checked(options.key)
         return driver.append(token(id), source, options)
       }),
     commit: (id, key, from) => watched('commit', id, async () => driver.commit(token(id), checked(key), from)),

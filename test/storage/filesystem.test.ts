@@ -89,7 +89,7 @@ t.test('keys inside the driver’s own folders are refused, and never listed', a
   await mkdir(join(path, 'lost+found'))
   await writeFile(join(path, 'lost+found', 'x'), '')
   await writeFile(join(path, 'tmp', 'x'), '')
-  await driver.append('u', only('x'), { from: undefined, writer: 'one' })
+  await driver.append('u', only('x'), { key: 'made', from: undefined, writer: 'one' })
   for (const key of ['tmp', 'tmp/x', 'uploads', 'uploads/u']) {
     await fault(t, 'failed', driver.get(key))
     await fault(t, 'failed', driver.put(key, Buffer.alloc(0)))
@@ -128,7 +128,7 @@ t.test('a fault never looks like a missing object', async t => {
       () => driver.put('some/k', Buffer.alloc(0)),
       () => driver.upload('u'),
       () => driver.abort('u'),
-      () => driver.append('u', only('x'), { from: undefined, writer: 'one' }),
+      () => driver.append('u', only('x'), { key: 'made', from: undefined, writer: 'one' }),
       () => driver.commit('u', 'k', undefined)
     ].entries()) {
       await fault(t, 'unavailable', call(), `call ${i} without the folder`)
@@ -200,7 +200,7 @@ t.test('an upload is finished wherever a crash left it', async t => {
   const state = { size: 3, writer: 'one' }
   const begun = async (t: Test, closing: boolean) => {
     const { path, driver } = await open(t)
-    await driver.append('u', only('abc'), { from: undefined, writer: 'one', closing })
+    await driver.append('u', only('abc'), { key: 'content/c', from: undefined, writer: 'one', closing })
     const session = join(path, 'uploads', 'u')
     const [name = ''] = await readdir(session)
     return { path, file: join(session, name), session, reopened: guard(await openFilesystem({ path })) }
@@ -219,7 +219,7 @@ t.test('an upload is finished wherever a crash left it', async t => {
     const { path, file, reopened } = await begun(t, true)
     await mkdir(join(path, 'content'))
     await link(file, join(path, 'content', 'c'))
-    await reopened.append('u', only('more'), { from: state, writer: 'two' })
+    await reopened.append('u', only('more'), { key: 'content/c', from: state, writer: 'two' })
     t.equal((await reopened.get('content/c'))?.bytes.toString(), 'abc')
     t.same(await reopened.upload('u'), { size: 7, writer: 'two' })
   })
@@ -239,7 +239,7 @@ t.test('an upload is finished wherever a crash left it', async t => {
     const listed: string[] = []
     for await (const { id } of reopened.listUploads()) listed.push(id)
     t.same(listed, ['u'], 'so that it can expire')
-    await reopened.append('u', only('anew'), { from: undefined, writer: 'two' })
+    await reopened.append('u', only('anew'), { key: 'content/c', from: undefined, writer: 'two' })
     t.same(await reopened.upload('u'), { size: 4, writer: 'two' })
     await reopened.abort('u')
     await t.rejects(readdir(session))
@@ -268,7 +268,7 @@ t.test('takes over from another process that is stuck, and from one that was kil
     }
     const state = await settled(driver, 'u')
     t.equal(state?.writer, 'stuck')
-    const size = await driver.append('u', only('mine'), { from: state, writer: 'me' })
+    const size = await driver.append('u', only('mine'), { key: 'made', from: state, writer: 'me' })
     if (!kill) {
       child.send('go on')
       await once(child, 'message')

@@ -13,7 +13,7 @@ storageContract(t, 'memory', async (_, clock) => {
 t.test('a fault is never taken for a missing object', async t => {
   const broken = new StorageError('unavailable', 'down')
   const driver = guard(createMemory({ faults: method => (method === 'close' ? undefined : broken) }))
-  const append = { from: undefined, writer: 'one' }
+  const append = { key: 'made', from: undefined, writer: 'one' }
   for (const call of [
     () => driver.stat('k'),
     () => driver.get('k'),
@@ -64,7 +64,7 @@ t.test('the guard', async t => {
       yield Buffer.from('x')
       throw broken
     }
-    await t.rejects(driver.append('u', source(), { from: undefined, writer: 'one' }), broken)
+    await t.rejects(driver.append('u', source(), { key: 'made', from: undefined, writer: 'one' }), broken)
     await driver.put('k', Buffer.from('abc'))
     t.equal((await fault(t, 'range', driver.read('k', { start: 3, end: 3 }))).size, 3)
   })

@@ -16,4 +16,4 @@ async function* source(): AsyncGenerator<Uint8Array> {
   }
 }
 
-await driver.append(id, source(), { from: undefined, writer: 'stuck' })
+await driver.append(id, source(), { from: undefined, writer: 'stuck', key: 'made' })

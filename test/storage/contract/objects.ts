@@ -14,7 +14,11 @@ export function objects(on: On): void {
     await driver.abort('u')
     t.equal(await driver.commit('u', 'a/b', undefined), undefined)
     t.equal(await driver.commit('u', 'a/b', { size: 1, writer: 'one' }), undefined)
-    await fault(t, 'conflict', driver.append('u', from('x'), { from: { size: 1, writer: 'one' }, writer: 'one' }))
+    await fault(
+      t,
+      'conflict',
+      driver.append('u', from('x'), { key: 'a/b', from: { size: 1, writer: 'one' }, writer: 'one' })
+    )
   })
 
   on('bytes come back as they were put', async (t, { driver, peer }) => {
@@ -119,6 +123,18 @@ export function objects(on: On): void {
     t.equal((await peer.get('a/b'))?.bytes.toString(), 'new', 'a key may come back')
   })
 
+  on('many are deleted, in their order where that is asked for', async (t, { driver, peer }) => {
+    const keys = Array.from({ length: 9 }, (_, i) => `gone/${i}`)
+    for (const key of keys) await driver.put(key, Buffer.alloc(0), { durable: false })
+    const going = driver.delete(keys.toReversed(), { ordered: true })
+    for (let over = false; !over; ) {
+      over = await Promise.race([going.then(() => true), keysIn(peer, 'gone/').then(() => false)])
+      const left = await keysIn(peer, 'gone/')
+      t.same(left, keys.slice(0, left.length), 'the first of them is the last to go')
+    }
+    t.same(await keysIn(peer, 'gone/'), [])
+  })
+
   on('puts and deletes of neighbours do not trip over each other', async (t, { driver, peer }) => {
     const write = async (store: StorageDriver, name: string): Promise<boolean> => {
       let kept = true
@@ -178,13 +194,14 @@ export function refusals(on: On): void {
       await fault(t, 'failed', driver.delete(['fine', key]), `delete ${name}`)
       await fault(t, 'failed', driver.url(key, { expiresMs: 1 }), `url ${name}`)
       await fault(t, 'failed', driver.commit('u', key, undefined), `commit ${name}`)
+      await fault(t, 'failed', driver.append('u', from('x'), { key, from: undefined, writer: 'one' }), `append ${name}`)
       if (key !== '' && key !== 'a/') await fault(t, 'failed', driver.list(key), `list ${name}`)
     }
     for (const id of ['', '.', '..', 'a/b', '../u', 'a.b', 'ü', 'x'.repeat(129)]) {
       await fault(t, 'failed', driver.upload(id), `upload ${id.slice(0, 20)}`)
       await fault(t, 'failed', driver.abort(id))
-      await fault(t, 'failed', driver.append(id, from('x'), { from: undefined, writer: 'one' }))
-      await fault(t, 'failed', driver.append('u', from('x'), { from: undefined, writer: id }))
+      await fault(t, 'failed', driver.append(id, from('x'), { key: 'made', from: undefined, writer: 'one' }))
+      await fault(t, 'failed', driver.append('u', from('x'), { key: 'made', from: undefined, writer: id }))
       await fault(t, 'failed', driver.commit(id, 'key', undefined))
     }
     const long = `${'x'.repeat(255)}/${'y'.repeat(255)}/${'z'.repeat(200)}`

@@ -7,7 +7,7 @@ export function growingUploads(on: On): void {
     let state: UploadState | undefined
     const parts = ['a', '', 'bcd', randomBytes(2 * MIB + 3), 'e'].map(part => Buffer.from(part))
     for (const part of parts) {
-      const size = await driver.append('u', from(part), { from: state, writer: 'one' })
+      const size = await driver.append('u', from(part), { key: 'made', from: state, writer: 'one' })
       state = { size, writer: 'one' }
       t.same(await peer.upload('u'), state)
     }
@@ -24,6 +24,7 @@ export function growingUploads(on: On): void {
     on(`an upload of ${size} bytes in one`, async (t, { driver, peer }) => {
       const bytes = randomBytes(size)
       const written = await driver.append('u', inPieces(bytes, 100_000), {
+        key: 'made',
         from: undefined,
         writer: 'w',
         closing: true
@@ -37,13 +38,13 @@ export function growingUploads(on: On): void {
 
   on('many small pieces', async (t, { driver }) => {
     const bytes = randomBytes(5000)
-    t.equal(await driver.append('u', inPieces(bytes, 1), { from: undefined, writer: 'one' }), 5000)
+    t.equal(await driver.append('u', inPieces(bytes, 1), { key: 'made', from: undefined, writer: 'one' }), 5000)
     await driver.commit('u', 'made', { size: 5000, writer: 'one' })
     t.ok((await whole(driver, 'made')).equals(bytes))
   })
 
   on('an append that saw another state is refused', async (t, { driver, peer }) => {
-    await driver.append('u', from('four'), { from: undefined, writer: 'one' })
+    await driver.append('u', from('four'), { key: 'made', from: undefined, writer: 'one' })
     for (const seen of [
       undefined,
       { size: 3, writer: 'one' },
@@ -51,7 +52,7 @@ export function growingUploads(on: On): void {
       { size: 4, writer: 'two' }
     ]) {
       const unread = from('never')
-      await fault(t, 'conflict', peer.append('u', unread, { from: seen, writer: 'two' }))
+      await fault(t, 'conflict', peer.append('u', unread, { key: 'made', from: seen, writer: 'two' }))
       await fault(t, 'conflict', peer.commit('u', 'made', seen))
     }
     t.same(await driver.upload('u'), { size: 4, writer: 'one' }, 'nothing changed')
@@ -67,49 +68,74 @@ export function growingUploads(on: On): void {
     }
     for (const closing of [false, true]) {
       const id = `u-${closing}`
-      await t.rejects(driver.append(id, source(), { from: undefined, writer: 'one', closing }), broken)
+      const key = `made/${closing}`
+      await t.rejects(driver.append(id, source(), { key, from: undefined, writer: 'one', closing }), broken)
       const state = await peer.upload(id)
       t.same(state, { size: first.length, writer: 'one' })
-      const size = await peer.append(id, from('rest'), { from: state, writer: 'two' })
-      await peer.commit(id, `made/${closing}`, { size, writer: 'two' })
-      t.ok((await whole(driver, `made/${closing}`)).equals(Buffer.concat([first, Buffer.from('rest')])))
+      const size = await peer.append(id, from('rest'), { key, from: state, writer: 'two' })
+      await peer.commit(id, key, { size, writer: 'two' })
+      t.ok((await whole(driver, key)).equals(Buffer.concat([first, Buffer.from('rest')])))
     }
   })
 }
 
 export function committedUploads(on: On): void {
   on('commit may be repeated', async (t, { driver, peer }) => {
-    const state = { size: await driver.append('u', from('bytes'), { from: undefined, writer: 'one' }), writer: 'one' }
+    const state = {
+      size: await driver.append('u', from('bytes'), { key: 'made', from: undefined, writer: 'one' }),
+      writer: 'one'
+    }
     t.same(await driver.commit('u', 'made', state), { size: 5, existed: false })
     t.same(await driver.commit('u', 'made', state), { size: 5, existed: true })
     t.same(await peer.commit('u', 'made', state), { size: 5, existed: true })
     t.equal(await peer.upload('u'), undefined)
     t.same(await uploadsIn(peer), [])
-    await fault(t, 'conflict', peer.append('u', from('more'), { from: state, writer: 'one' }), 'it is over')
+    await fault(
+      t,
+      'conflict',
+      peer.append('u', from('more'), { key: 'made', from: state, writer: 'one' }),
+      'it is over'
+    )
   })
 
   on('commit replaces nothing', async (t, { driver }) => {
     await driver.put('made', Buffer.from('first'))
-    const size = await driver.append('u', from('second one'), { from: undefined, writer: 'one', closing: true })
+    const size = await driver.append('u', from('second one'), {
+      key: 'made',
+      from: undefined,
+      writer: 'one',
+      closing: true
+    })
     t.same(await driver.commit('u', 'made', { size, writer: 'one' }), { size: 5, existed: true })
     t.equal((await driver.get('made'))?.bytes.toString(), 'first')
     t.equal(await driver.upload('u'), undefined)
   })
 
   on('another process goes on from a closed upload, and commits it', async (t, { driver, peer }) => {
-    await driver.append('u', from('abc'), { from: undefined, writer: 'one', closing: true })
+    const begun = {
+      size: await driver.append('u', from('ab'), { key: 'made', from: undefined, writer: 'one' }),
+      writer: 'one'
+    }
+    await driver.append('u', from('c'), { key: 'made', from: begun, writer: 'one', closing: true })
     const state = await peer.upload('u')
     t.same(state, { size: 3, writer: 'one' })
-    await peer.append('u', from('def'), { from: state, writer: 'two', closing: true })
+    await peer.append('u', from('def'), { key: 'made', from: state, writer: 'two', closing: true })
     await fault(t, 'conflict', driver.commit('u', 'made', state))
     t.same(await driver.commit('u', 'made', { size: 6, writer: 'two' }), { size: 6, existed: false })
-    await fault(t, 'conflict', peer.append('u', from('x'), { from: { size: 6, writer: 'two' }, writer: 'two' }))
+    await fault(
+      t,
+      'conflict',
+      peer.append('u', from('x'), { key: 'made', from: { size: 6, writer: 'two' }, writer: 'two' })
+    )
     t.equal((await driver.get('made'))?.bytes.toString(), 'abcdef')
   })
 
   on('sixteen commits at once make one object', async (t, { driver, peer }) => {
     const bytes = randomBytes(100_000)
-    const state = { size: await driver.append('u', from(bytes), { from: undefined, writer: 'one' }), writer: 'one' }
+    const state = {
+      size: await driver.append('u', from(bytes), { key: 'made', from: undefined, writer: 'one' }),
+      writer: 'one'
+    }
     const ends = await Promise.allSettled(
       Array.from({ length: 16 }, (_, i) => (i % 2 ? driver : peer).commit('u', 'made', state))
     )

@@ -1,0 +1,89 @@
+import type { StorageDriver } from './driver.ts'
+import { type BucketOptions, openBucket } from './s3/bucket.ts'
+import { checkBucket } from './s3/check.ts'
+import { storageError } from './s3/errors.ts'
+import { createObjects } from './s3/objects.ts'
+import { createBudget } from './s3/parts.ts'
+import { createUploads } from './s3/uploads.ts'
+import { createLocalWrites, createWrites } from './s3/writes.ts'
+
+const MIB = 1024 * 1024
+
+export interface S3Options extends BucketOptions {
+  /** Bytes of the first parts of a multipart upload: 5 MiB to 5 GiB. Default 8 MiB. */
+  partSize?: number
+  /** Whether later parts are larger; some servers want all but the last to be equal. Default true. */
+  partGrowth?: boolean
+  /** Bytes that all uploads together may hold. Default 64 MiB. */
+  bufferMemory?: number
+}
+
+export interface S3Driver extends StorageDriver {
+  /**
+   * The server keeps to the conditions of writes. Where it does not, they are checked in this process: another one on the
+   * same bucket might write over what this one wrote.
+   */
+  readonly conditionalWrites: boolean
+}
+
+/**
+ * Opens a bucket as a store. Any number of processes may use the same one.
+ *
+ * @throws StorageError `failed`, in one sentence for the operator, when the bucket can't be used
+ */
+export async function openS3(options: S3Options): Promise<S3Driver> {
+  const { partSize = 8 * MIB, partGrowth = true, bufferMemory = 64 * MIB } = options
+  const bucket = await openBucket(options)
+  const conditionalWrites = await checkBucket(bucket, options).catch(error => {
+    bucket.client.destroy()
+    throw error
+  })
+  const writes = conditionalWrites ? createWrites() : createLocalWrites(bucket)
+  const plan = { size: partSize, grows: partGrowth }
+  const objects = createObjects(bucket, writes)
+  const uploads = createUploads({ bucket, writes, plan, budget: createBudget(bufferMemory) })
+
+  const translated =
+    <A extends unknown[], R>(work: (...args: A) => Promise<R>) =>
+    async (...args: A): Promise<R> => {
+      try {
+        return await work(...args)
+      } catch (error) {
+        throw storageError(error, bucket.name)
+      }
+    }
+  const append = translated(uploads.append)
+
+  return {
+    name: 's3',
+    conditionalWrites,
+    stat: translated(objects.stat),
+    get: translated(objects.get),
+    read: translated(async (key, range) => {
+      const body = await objects.read(key, range)
+      return body && { size: body.size, chunks: translatedChunks(body.chunks, bucket.name) }
+    }),
+    put: translated(objects.put),
+    delete: translated(objects.delete),
+    list: translated(objects.list),
+    url: translated(objects.url),
+    upload: translated(uploads.upload),
+    append: async (id, source, options) => {
+      const { size, sourceFailed } = await append(id, source, options)
+      if (sourceFailed) throw sourceFailed.error
+      return size
+    },
+    commit: translated(uploads.commit),
+    abort: translated(uploads.abort),
+    listUploads: () => translatedChunks(uploads.listUploads(), bucket.name),
+    close: async () => bucket.client.destroy()
+  }
+}
+
+async function* translatedChunks<T>(chunks: AsyncIterable<T>, bucket: string): AsyncGenerator<T> {
+  try {
+    yield* chunks
+  } catch (error) {
+    throw storageError(error, bucket)
+  }
+}

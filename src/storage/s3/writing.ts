@@ -1,0 +1,226 @@
+import {
+  AbortMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  ListMultipartUploadsCommand
+} from '@aws-sdk/client-s3'
+import type { Bucket } from './bucket.ts'
+import { hasOtherParts } from './errors.ts'
+import { createGathering, type Share, sizeOfPart } from './parts.ts'
+import { type Pieces, sizeOfRun } from './pieces.ts'
+import { conflict, isConflict, type Records, type Stored, sizeOf, type Tail, type UploadRecord } from './record.ts'
+
+/** A writer that lost the upload sends at most one part more before it hears of it. */
+const STRAY = 1
+/** More pieces of the tail are merged: each of them costs a request when they are read. */
+const MOST_TAILS = 128
+
+export interface WritingTools {
+  bucket: Bucket
+  records: Records
+  pieces: Pieces
+}
+
+/** Where an append goes on. */
+export interface Beginning {
+  record: UploadRecord
+  /** The record as it is in the store; undefined: it is not there yet. */
+  stored: Stored | undefined
+  /** Bytes after what the record names. */
+  memory: readonly Uint8Array[]
+  /** The multipart upload is this writer's already. */
+  claimed: boolean
+}
+
+export type Writing = ReturnType<typeof createWriting>
+
+/**
+ * Grows an upload by the bytes of one append. Parts are stored as they are full, each while the next one is gathered, and
+ * are in the record before another one goes; what is left at the end becomes a tail.
+ */
+export function createWriting(tools: WritingTools, id: string, beginning: Beginning, share: Share) {
+  const { bucket, records, pieces } = tools
+  let { record, stored, claimed } = beginning
+  /** Tails that no part holds, but for those that the part on its way takes up. */
+  let tails = record.tails
+  let storing: Promise<void> | undefined
+  const gathering = createGathering()
+  const known = new Set(record.tails)
+  const obsolete: Tail[] = []
+  let size = sizeOf(record)
+  let created: string | undefined
+  for (const piece of beginning.memory) gather(piece)
+
+  function gather(piece: Uint8Array): void {
+    gathering.add(piece)
+    share.hold(piece.length)
+    size += piece.length
+  }
+
+  async function add(piece: Uint8Array): Promise<void> {
+    for (let at = 0; at < piece.length; ) {
+      const room =
+        sizeOfPart(record.plan, record.next) - tails.reduce((sum, { size }) => sum + size, 0) - gathering.size()
+      const some = piece.subarray(at, at + room)
+      gather(some)
+      at += some.length
+      if (some.length === room) await storePart()
+      else if (share.isShort(gathering.size())) await relieve()
+    }
+  }
+
+  /** Hands the tails and what was gathered on, once the part before is stored. */
+  async function storePart(): Promise<void> {
+    await settled()
+    const run = { tails, memory: gathering.take() }
+    tails = []
+    storing = (async () => {
+      await claim()
+      const part = await pieces.storePart(id, record, run)
+      obsolete.push(...run.tails)
+      await save({ parts: [...record.parts, part], tails: [], next: part.number + 1 })
+      share.hold(-part.size + run.tails.reduce((sum, { size }) => sum + size, 0))
+    })()
+    storing.catch(() => undefined) // told by whoever settles
+  }
+
+  async function settled(): Promise<void> {
+    await storing
+    storing = undefined
+  }
+
+  /** Memory is short: a part that is on its way will free some, else what was gathered goes to the tail. */
+  async function relieve(): Promise<void> {
+    if (storing) return settled()
+    if (!stored) await begin()
+    await storeTail()
+  }
+
+  async function storeTail(): Promise<void> {
+    const gathered = gathering.size()
+    const from = tails.length < MOST_TAILS ? tails.length : firstToMerge(tails, gathered)
+    const merged = tails.slice(from)
+    const tail = await pieces.storeTail(id, { tails: merged, memory: gathering.take() })
+    share.hold(-gathered)
+    tails = [...tails.slice(0, from), tail]
+    record = { ...record, tails }
+    obsolete.push(...merged)
+  }
+
+  /** Leaves word of the upload, before anything of it can be left lying about. */
+  async function begin(): Promise<void> {
+    await save({ open: true })
+    claimed = true
+  }
+
+  /**
+   * From here on the numbers of the multipart upload's parts are this writer's: of who had it before, one part at most is
+   * still on its way, and that number is not used.
+   */
+  async function claim(): Promise<void> {
+    if (!stored) await begin()
+    if (!claimed) {
+      const another = record.open
+      // What another one made and had no time to note down would be lost.
+      if (another && !record.multipart) await abortMultiparts(bucket, record.key)
+      await save({ open: true, next: another ? record.next + STRAY : record.next })
+      claimed = true
+    }
+    if (record.multipart) return
+    const answer = await bucket.client.send(
+      new CreateMultipartUploadCommand({ ...bucket.at(record.key), ...bucket.encryption, ...bucket.contentClass })
+    )
+    created = answer.UploadId
+    record = { ...record, multipart: created }
+  }
+
+  async function save(change: Partial<UploadRecord>): Promise<void> {
+    record = { ...record, ...change }
+    stored = await records.save(id, record, stored)
+    for (const tail of record.tails) known.add(tail)
+    // The new is durable before the old goes.
+    await pieces.discard(obsolete.splice(0))
+  }
+
+  /** Takes away what this append made and the record does not name. Another writer's record is looked at anew. */
+  async function clear(): Promise<void> {
+    const current = (await records.load(id))?.record
+    const named = new Set(current?.tails.map(({ key }) => key))
+    await pieces.discard([...record.tails, ...obsolete].filter(tail => !known.has(tail) && !named.has(tail.key)))
+    if (created && created !== current?.multipart) await abortMultipart(bucket, record.key, created)
+  }
+
+  return {
+    add,
+    begin,
+    /** Bytes of the whole upload, wherever they are by now. */
+    size: () => size,
+
+    /** All that was added is in the store, for whoever goes on. */
+    finish: async (): Promise<void> => {
+      await settled()
+      if (!stored) await begin()
+      if (gathering.size() > 0) await storeTail()
+      // Whoever did not claim it can't tell whether another's part is on its way.
+      await save({ open: !claimed && record.open })
+    },
+
+    /** All that was added is in parts, the last one of any size; to be completed at once. */
+    close: async (): Promise<UploadRecord> => {
+      if (claimed) await save({ open: true })
+      else await claim()
+      const run = { tails, memory: gathering.take() }
+      if (sizeOfRun(run) === 0) return record
+      return { ...record, parts: [...record.parts, await pieces.storePart(id, record, run)] }
+    },
+
+    /** What is not in the store stays in memory, in buffers of its own. */
+    hold: async (): Promise<Beginning> => {
+      await settled()
+      const memory = gathering.size() > 0 ? [Buffer.concat(gathering.take())] : []
+      return { record, stored, memory, claimed }
+    },
+
+    /** To be thrown instead of an error that stopped it: whatever is on its way has ended. */
+    failure: async (error: unknown): Promise<unknown> => {
+      await settled().catch(() => undefined)
+      const lost = hasOtherParts(error) ? conflict(id, error) : error
+      // After any other error a write may have happened whose answer got lost: what it named must stay.
+      if (isConflict(lost)) await clear().catch(() => undefined)
+      return lost
+    }
+  }
+}
+
+/**
+ * The first of the tails that are merged with what is gathered. One that is larger than all after it stays, so that small
+ * chunks are not written over and over.
+ */
+function firstToMerge(tails: readonly Tail[], gathered: number): number {
+  let after = gathered
+  let first = tails.length
+  for (let at = tails.length - 1; at >= 0; at--) {
+    const { size } = tails[at]!
+    if (size <= after) first = at
+    after += size
+  }
+  return first
+}
+
+/** Ends a multipart upload; there may be none. */
+export async function abortMultipart(bucket: Bucket, key: string, multipart: string): Promise<void> {
+  try {
+    await bucket.client.send(new AbortMultipartUploadCommand({ ...bucket.at(key), UploadId: multipart }))
+  } catch (error) {
+    if (!hasOtherParts(error)) throw error
+  }
+}
+
+/** Ends every multipart upload of a key, also those that no record names. */
+export async function abortMultiparts(bucket: Bucket, key: string): Promise<void> {
+  // Some servers list uploads of an exact key alone, and no key is the beginning of another's id.
+  const { Bucket, Key } = bucket.at(key)
+  const { Uploads = [] } = await bucket.client.send(new ListMultipartUploadsCommand({ Bucket, Prefix: Key }))
+  for (const upload of Uploads) {
+    if (upload.Key === Key && upload.UploadId) await abortMultipart(bucket, key, upload.UploadId)
+  }
+}

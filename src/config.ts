@@ -14,6 +14,8 @@ export interface Config {
   s3?: S3Settings
   /** How long a presigned URL is good that a blob's GET is redirected to; undefined: blobs are streamed. */
   redirectExpiryMs?: number
+  /** How long readers may take it that keys which were seen in the bucket are still there. */
+  metadataTtlMs?: number
   logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
   logFormat: 'auto' | 'json' | 'pretty'
   deleteEnabled: boolean
@@ -68,6 +70,7 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
     config.s3 = readS3(reader)
     const expiry = read('S3_REDIRECT_EXPIRY')
     if (read('S3_REDIRECT')) config.redirectExpiryMs = expiry
+    config.metadataTtlMs = read('S3_METADATA_TTL')
   }
   const problems = [...lookForUnknownNames(env).problems, ...reader.problems]
   if (problems.length > 0) throw new ConfigError(problems)

@@ -33,6 +33,7 @@ export interface MarinaOptions
       | 'bufferMemoryBytes'
       | 'cacheMemoryBytes'
       | 'redirectExpiryMs'
+      | 'metadataTtlMs'
     >
   > {
   /** A folder, a bucket, or a driver of your own. The plugin closes it with the app. */
@@ -72,6 +73,7 @@ async function registerApi(
     uploadExpiryMs: options.uploadExpiryMs,
     cacheBytes: options.cacheMemoryBytes,
     redirectExpiryMs: options.redirectExpiryMs,
+    metadataTtlMs: options.metadataTtlMs,
     sparse: options.manifestAllowSparse,
     ...(now && { now })
   })

@@ -19,7 +19,6 @@ export interface S3Settings {
   kmsKeyId?: string | undefined
   storageClass?: string | undefined
   maxSockets: number
-  metadataTtlMs: number
 }
 
 export interface S3Credentials {
@@ -49,8 +48,7 @@ export function readS3(reader: Reader): S3Settings {
     sse,
     kmsKeyId: read('S3_KMS_KEY_ID'),
     storageClass: read('S3_STORAGE_CLASS'),
-    maxSockets: read('S3_MAX_SOCKETS'),
-    metadataTtlMs: read('S3_METADATA_TTL')
+    maxSockets: read('S3_MAX_SOCKETS')
   }
 }
 

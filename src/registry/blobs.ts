@@ -5,12 +5,15 @@ import { RegistryError } from './errors.ts'
 import { type BlobLink, contentKey, hintKey, linkKey, linksOf, orphanKey, parseLink } from './keys.ts'
 import type { RegistryLog } from './log.ts'
 import type { Repositories } from './repositories.ts'
+import type { Look } from './seen.ts'
 
 /** Blobs up to this size, in bytes, are read whole and kept in the cache. */
 const SMALL = 64 * 1024
 
 export interface BlobOptions {
   storage: StorageDriver
+  /** For readers; undefined: they ask the store. */
+  look: Look | undefined
   repositories: Repositories
   cache: ObjectCache<Buffer>
   log: RegistryLog
@@ -33,9 +36,14 @@ export interface Blob {
  * Blobs of repositories. A repository holds a blob while it has a link to it, and a link names the content: that some
  * other repository holds the same bytes tells nothing about this one.
  */
-export function createBlobs({ storage, repositories, cache, log, graceMs, redirectExpiryMs }: BlobOptions) {
-  const lookUp = async (name: string, digest: Digest): Promise<(BlobLink & { ageMs: number }) | undefined> => {
-    const entries = await storage.list(linksOf(name, digest), { ages: true })
+export function createBlobs(options: BlobOptions) {
+  const { storage, look, repositories, cache, log, graceMs, redirectExpiryMs } = options
+  const lookUp = async (
+    name: string,
+    digest: Digest,
+    list: Look = storage.list
+  ): Promise<(BlobLink & { ageMs: number }) | undefined> => {
+    const entries = await list(linksOf(name, digest), { ages: true })
     let newest = entries[0]
     for (const entry of entries) if (entry.ageMs! < newest!.ageMs!) newest = entry
     return newest && { ...parseLink(newest.key), ageMs: newest.ageMs! }
@@ -74,7 +82,7 @@ export function createBlobs({ storage, repositories, cache, log, graceMs, redire
 
   /** A blob to be read. Throws `blob-unknown`. */
   async function get(name: string, digest: Digest): Promise<Blob> {
-    const found = await lookUp(name, digest)
+    const found = await lookUp(name, digest, look)
     if (!found) throw unknown(digest)
     return { digest, size: found.size, read: range => read(name, digest, found, range), url: () => urlOf(found) }
   }
@@ -92,23 +100,22 @@ export function createBlobs({ storage, repositories, cache, log, graceMs, redire
     range?: ByteRange
   ): Promise<Buffer | AsyncIterable<Uint8Array>> {
     const key = contentKey(content)
-    if (size > SMALL) {
-      const body = await storage.read(key, range)
-      return body ? body.chunks : lost(name, digest, content)
-    }
+    if (size > SMALL) return (await storage.read(key, range))?.chunks ?? readElsewhere(name, digest, content, range)
     let bytes = cache.get(key)
     if (!bytes) {
-      bytes = (await storage.get(key))?.bytes ?? (await lost(name, digest, content))
+      bytes = (await storage.get(key))?.bytes
+      if (!bytes) return readElsewhere(name, digest, content, range)
       cache.set(key, bytes, bytes.length)
     }
     return range ? bytes.subarray(range.start, range.end + 1) : bytes
   }
 
-  /** A link whose content is not there: the blob was deleted just now, or the store has lost something. */
-  async function lost(name: string, digest: Digest, content: string): Promise<never> {
+  /** A link whose content is not there: the blob was deleted or pushed again just now, or the store has lost something. */
+  async function readElsewhere(name: string, digest: Digest, missing: string, range?: ByteRange) {
     const now = await lookUp(name, digest)
-    if (now?.content !== content) throw unknown(digest)
-    throw new RegistryError('internal', {}, { cause: new Error(`content ${content} of ${name}@${digest} is missing`) })
+    if (!now) throw unknown(digest)
+    if (now.content !== missing) return read(name, digest, now, range)
+    throw new RegistryError('internal', {}, { cause: new Error(`content ${missing} of ${name}@${digest} is missing`) })
   }
 
   /**

@@ -10,6 +10,7 @@ import type { Reference } from './names.ts'
 import { parallel } from './parallel.ts'
 import type { Referrers } from './referrers.ts'
 import type { Repositories } from './repositories.ts'
+import type { Look } from './seen.ts'
 import type { Tags } from './tags.ts'
 
 /** Which references of a manifest may be missing: those of an index, none, or any. */
@@ -17,6 +18,8 @@ export type Sparse = 'index' | 'none' | 'all'
 
 export interface ManifestOptions {
   storage: StorageDriver
+  /** For readers; undefined: they ask the store. */
+  look: Look | undefined
   blobs: Blobs
   tags: Tags
   referrers: Referrers
@@ -46,13 +49,17 @@ const FALLBACK = { architecture: 'amd64', os: 'linux' }
 
 /** Manifests of repositories. What was pushed is kept as a record, byte for byte, and never rewritten. */
 export function createManifests(options: ManifestOptions) {
-  const { storage, blobs, tags, referrers, repositories, cache, graceMs, sparse } = options
+  const { storage, look, blobs, tags, referrers, repositories, cache, graceMs, sparse } = options
 
   const unknown = (reference: string): RegistryError => new RegistryError('manifest-unknown', { reference })
 
   /** The newest record of a manifest, with its age in ms. */
-  async function find(name: string, digest: Digest): Promise<(StoredManifest & { ageMs: number }) | undefined> {
-    const entries = await storage.list(recordsOf(name, digest), { ages: true })
+  async function find(
+    name: string,
+    digest: Digest,
+    list: Look = storage.list
+  ): Promise<(StoredManifest & { ageMs: number }) | undefined> {
+    const entries = await list(recordsOf(name, digest), { ages: true })
     for (const { key, ageMs = 0 } of entries.sort((a, b) => a.ageMs! - b.ageMs!)) {
       let stored = cache.get(key)
       if (!stored) {
@@ -76,7 +83,8 @@ export function createManifests(options: ManifestOptions) {
     accepts: (mediaType: string) => boolean
   ): Promise<StoredManifest> {
     if (reference.digest) {
-      const stored = await find(name, reference.digest)
+      const trusted = look && (await find(name, reference.digest, look))
+      const stored = trusted ?? (await find(name, reference.digest))
       if (!stored) throw unknown(reference.digest)
       return stored
     }
@@ -86,8 +94,10 @@ export function createManifests(options: ManifestOptions) {
   }
 
   async function findTagged(name: string, tag: string): Promise<StoredManifest> {
-    let seen: string | undefined
-    for (;;) {
+    const trusted = look && (await tags.resolve(name, tag, look))
+    const stored = trusted && (await find(name, trusted.digest, look))
+    if (stored) return stored
+    for (let seen: string | undefined; ; ) {
       const value = await tags.resolve(name, tag)
       // A tag whose manifest is gone is no tag, unless it was moved while we looked, be it back to that manifest.
       if (!value || value.key === seen) throw unknown(tag)

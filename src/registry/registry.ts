@@ -5,6 +5,7 @@ import type { RegistryLog } from './log.ts'
 import { createManifests, type Sparse, type StoredManifest } from './manifests.ts'
 import { createReferrers } from './referrers.ts'
 import { createRepositories } from './repositories.ts'
+import { createLook } from './seen.ts'
 import { createTags } from './tags.ts'
 import { createUploads } from './uploads.ts'
 
@@ -21,6 +22,8 @@ export interface RegistryOptions {
   redirectExpiryMs?: number | undefined
   /** Which references of a manifest may be missing. */
   sparse: Sparse
+  /** How long readers may take it that keys which were seen are still there, in ms. Default 0: never. */
+  metadataTtlMs?: number | undefined
   /** The store takes keys that differ in case only for the same key. Default false. */
   ignoresCase?: boolean
   /** ms since 1970, for the names of sessions; tests turn it. */
@@ -32,12 +35,23 @@ export function createRegistry(options: RegistryOptions) {
   const { storage, log, graceMs, cacheBytes, redirectExpiryMs, sparse, now } = options
   const objects = createObjectCache<Buffer>(cacheBytes / 2)
   const records = createObjectCache<StoredManifest>(cacheBytes / 2)
+  const look = createLook(storage, options.metadataTtlMs ?? 0)
   const repositories = createRepositories({ storage })
-  const blobs = createBlobs({ storage, repositories, cache: objects, log, graceMs, redirectExpiryMs })
+  const blobs = createBlobs({ storage, look, repositories, cache: objects, log, graceMs, redirectExpiryMs })
   const uploads = createUploads({ storage, blobs, expiryMs: options.uploadExpiryMs, ...(now && { now }) })
   const tags = createTags({ storage, repositories, ignoresCase: options.ignoresCase ?? false })
   const referrers = createReferrers({ storage, cache: objects })
-  const manifests = createManifests({ storage, blobs, tags, referrers, repositories, cache: records, graceMs, sparse })
+  const manifests = createManifests({
+    storage,
+    look,
+    blobs,
+    tags,
+    referrers,
+    repositories,
+    cache: records,
+    graceMs,
+    sparse
+  })
   return { blobs, uploads, manifests, tags, referrers, repositories }
 }
 

@@ -15,6 +15,7 @@ import {
 } from './keys.ts'
 import { parallel } from './parallel.ts'
 import type { Page, Repositories } from './repositories.ts'
+import type { Look } from './seen.ts'
 
 export interface TagOptions {
   storage: StorageDriver
@@ -28,11 +29,9 @@ export interface TagOptions {
  * deleting one never brings an older value back.
  */
 export function createTags({ storage, repositories, ignoresCase }: TagOptions) {
-  /** The newest `limit` values of a tag, newest first. */
-  async function valuesOf(name: string, tag: string, limit?: number): Promise<TagKey[]> {
-    const entries = await storage.list(tagFolder(name, tag), limit === undefined ? {} : { limit })
-    return entries.map(entry => parseTagKey(entry.key))
-  }
+  /** The values of a tag, newest first. */
+  const valuesOf = async (name: string, tag: string): Promise<TagKey[]> =>
+    (await storage.list(tagFolder(name, tag))).map(entry => parseTagKey(entry.key))
 
   /**
    * Where the store takes `V1` for `v1`, the folder of a tag may be another tag's: the reverse of a value has the tag's
@@ -46,8 +45,9 @@ export function createTags({ storage, repositories, ignoresCase }: TagOptions) {
   }
 
   /** The value that says what the tag points at; undefined: there is no such tag. */
-  async function resolve(name: string, tag: string): Promise<TagKey | undefined> {
-    const [first] = await valuesOf(name, tag, 1)
+  async function resolve(name: string, tag: string, list: Look = storage.list): Promise<TagKey | undefined> {
+    const [entry] = await list(tagFolder(name, tag), { limit: 1 })
+    const first = entry && parseTagKey(entry.key)
     return (await isAnother(name, tag, first)) ? undefined : first
   }
 

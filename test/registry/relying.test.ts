@@ -177,3 +177,33 @@ t.test('a blob that was deleted and pushed again', async t => {
   t.notOk(await world.registry.blobs.mount('app', digestBytes(Buffer.from('no blob')), 'other'))
   t.ok(await world.registry.blobs.rely('app', config))
 })
+
+t.test('what was seen may be trusted for a time by those who read, and by nobody else', async t => {
+  const world = await createApp()
+  const [reader, other] = [world.process({ metadataTtlMs: 60_000, cacheBytes: 0 }), world.process()]
+  const all = (): boolean => true
+  const [OTHER, otherImage] = [json({ ...imageOf(CONFIG, [BLOB]), annotations: { a: 'b' } }), IMAGE] as const
+  await t.rejects(reader.manifests.get('app', { tag: 'v1' }, all), 'not there yet')
+  await other.manifests.put('app', { tag: 'v1' }, IMAGE_BYTES, IMAGE)
+  t.equal((await reader.manifests.get('app', { tag: 'v1' }, all)).digest, image, 'absence is not trusted')
+  await textOf(reader, 'app', blob)
+
+  world.calls.length = 0
+  await reader.manifests.get('app', { tag: 'v1' }, all)
+  await textOf(reader, 'app', blob)
+  t.strictSame(
+    world.calls.filter(call => call.startsWith('list')),
+    [],
+    'no key is asked for again'
+  )
+
+  await other.manifests.put('app', { tag: 'v1' }, OTHER, otherImage)
+  t.equal((await reader.manifests.get('app', { tag: 'v1' }, all)).digest, image, 'a tag that was moved shows late')
+  await other.manifests.remove('app', { digest: image })
+  const { bytes } = await reader.manifests.get('app', { tag: 'v1' }, all)
+  t.strictSame(bytes, OTHER, 'what is gone is looked for anew, and the tag with it')
+  await other.blobs.remove('app', blob)
+  const kind = (refused: Promise<unknown>): Promise<unknown> => refused.catch(error => error.kind)
+  t.equal(await kind(reader.blobs.head('app', blob)), 'blob-unknown', 'nobody relies on what was seen')
+  t.equal(await kind(reader.manifests.put('app', { tag: 'v2' }, IMAGE_BYTES, IMAGE)), 'manifest-blob-unknown')
+})

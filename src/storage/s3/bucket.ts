@@ -31,8 +31,8 @@ export interface BucketOptions {
   maxSockets?: number
   /** The clock that ages are told by; for tests. */
   now?: () => number
-  /** Told of each request that is sent, repeated ones included, as `PutObject`; for tests and counters. */
-  onRequest?: ((operation: string) => void) | undefined
+  /** Told of each request that is sent, repeated ones included, as `PutObject`, and of its body's bytes; for counters. */
+  onRequest?: ((operation: string, bytes: number) => void) | undefined
 }
 
 export interface Bucket {
@@ -125,7 +125,8 @@ async function createClient(options: BucketOptions): Promise<S3Client> {
   client.middlewareStack.add(
     (next, { commandName = '' }) =>
       args => {
-        onRequest?.(operationOf(commandName))
+        const { headers } = args.request as { headers: Record<string, string> }
+        onRequest?.(operationOf(commandName), Number(headers['content-length'] ?? 0))
         return next(args)
       },
     { step: 'finalizeRequest', name: 'count', priority: 'low' }

@@ -51,6 +51,7 @@ const SENTENCES: Readonly<Record<string, (bucket: string) => string>> = {
   NoSuchBucket: bucket => `The bucket ${bucket} does not exist: make it, or see S3_BUCKET.`,
   InvalidBucketName: bucket => `${bucket} is not the name of a bucket: see S3_BUCKET.`,
   InvalidAccessKeyId: () => 'S3 does not know the access key: see AWS_ACCESS_KEY_ID.',
+  XAdminUserNotFound: () => 'S3 does not know the access key: see AWS_ACCESS_KEY_ID.', // versitygw
   SignatureDoesNotMatch: () => 'The secret does not belong to the access key: see AWS_SECRET_ACCESS_KEY.',
   ExpiredToken: () => 'The temporary access key is no longer good: see AWS_SESSION_TOKEN.',
   InvalidToken: () => 'The token does not belong to the access key: see AWS_SESSION_TOKEN.',

@@ -1,0 +1,150 @@
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { pipeline } from 'node:stream/promises'
+import t, { type Test } from 'tap'
+import { openS3, type S3Driver, type S3Options } from '../../src/storage/s3.ts'
+import { fault, from, inPieces, MIB, whole } from '../storage/contract/parts.ts'
+import { endpoint, keysBelow, multipartsOf, scratchPrefix, settings } from '../support/s3.ts'
+
+/** What befalls a request: `busy` is 503, `reset` breaks before the answer, `lost` after S3 did it, `cut` in the body. */
+type Trouble = 'busy' | 'reset' | 'lost' | 'cut' | 'unconditional' | undefined
+
+/** A proxy between driver and server. `trouble` is asked about each request, with how many there were before it. */
+async function proxied(
+  t: Test,
+  options: Partial<S3Options>,
+  trouble: (request: IncomingMessage, nth: number) => Trouble
+) {
+  const prefix = await scratchPrefix(t)
+  let nth = 0
+  const server = createServer((asked, answer) => {
+    forward(asked, answer, trouble(asked, nth++)).catch(() => answer.destroy())
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const driver = await openS3(settings({ prefix, endpoint: `http://127.0.0.1:${port}`, partSize: 5 * MIB, ...options }))
+  t.teardown(async () => {
+    await driver.close()
+    server.closeAllConnections()
+    server.close()
+  })
+  const leftovers = async () => [...(await keysBelow(`${prefix}/uploads`)), ...(await multipartsOf(`${prefix}/made`))]
+  return { driver, leftovers }
+}
+
+async function forward(asked: IncomingMessage, answer: ServerResponse, trouble: Trouble): Promise<void> {
+  if (trouble === 'busy' || trouble === 'unconditional') {
+    asked.resume()
+    const [status, code] = trouble === 'busy' ? [503, 'SlowDown'] : [501, 'NotImplemented']
+    answer.writeHead(status, { 'content-type': 'application/xml' }).end(`<Error><Code>${code}</Code></Error>`)
+    return
+  }
+  if (trouble === 'reset') {
+    asked.socket.destroy()
+    return
+  }
+  const { hostname, port } = new URL(endpoint!)
+  const { method, url: path, headers } = asked
+  const passed = request({ hostname, port, method, path, headers, setHost: false, agent: false })
+  const answered = once(passed, 'response') as Promise<[IncomingMessage]>
+  await pipeline(asked, passed)
+  const [given] = await answered
+  if (trouble === 'lost') {
+    asked.socket.destroy()
+    return
+  }
+  answer.writeHead(given.statusCode!, given.rawHeaders)
+  if (trouble !== 'cut') return pipeline(given, answer)
+  let sent = 0
+  for await (const chunk of given) {
+    answer.write(chunk)
+    if ((sent += chunk.length) > 200_000) break
+  }
+  answer.socket?.destroySoon()
+}
+
+/** Each kind of request meets with a trouble the first times. */
+function firstTimes(times: number, trouble: Trouble, matches: (request: IncomingMessage) => boolean) {
+  const met = new Map<string, number>()
+  let on = false
+  const ask = (request: IncomingMessage): Trouble => {
+    if (!on || !matches(request)) return undefined
+    const kind = `${request.method} ${request.url?.replace(/uploadId=[^&]*/, '')}`
+    met.set(kind, (met.get(kind) ?? 0) + 1)
+    return met.get(kind)! <= times ? trouble : undefined
+  }
+  return { ask, start: () => (on = true), count: () => [...met.values()].reduce((sum, n) => sum + n, 0) }
+}
+
+async function pushAndPull(t: Test, driver: S3Driver): Promise<void> {
+  const bytes = randomBytes(11 * MIB)
+  const begin = { key: 'made/large', from: undefined, writer: 'one' }
+  const size = await driver.append('u', inPieces(bytes, 100_000), begin)
+  t.match(await driver.commit('u', 'made/large', { size, writer: 'one' }), { size })
+  t.ok((await whole(driver, 'made/large')).equals(bytes))
+  await driver.append('v', from('small'), { ...begin, key: 'made/small', closing: true })
+  t.match(await driver.commit('v', 'made/small', { size: 5, writer: 'one' }), { size: 5 })
+  await driver.put('a/b', Buffer.from('abc'))
+  t.equal((await driver.get('a/b'))?.bytes.toString(), 'abc')
+  t.equal((await driver.list('a/')).length, 1)
+  await driver.delete(['a/b', 'a/c'])
+  t.equal(await driver.stat('a/b'), undefined)
+}
+
+for (const trouble of ['busy', 'reset', 'lost', 'cut'] as const) {
+  t.test(`all goes well where each request first meets with trouble: ${trouble}`, async t => {
+    const troubled = firstTimes(
+      trouble === 'busy' ? 2 : 1,
+      trouble,
+      ({ method }) => trouble !== 'cut' || method === 'GET'
+    )
+    const { driver, leftovers } = await proxied(t, {}, troubled.ask)
+    troubled.start()
+    await pushAndPull(t, driver)
+    t.ok(troubled.count() > 5)
+    t.same(await leftovers(), [])
+  })
+}
+
+t.test('past its patience it says that the store is away, and the upload can be gone on with', async t => {
+  let away = false
+  const { driver, leftovers } = await proxied(t, {}, () => (away ? 'busy' : undefined))
+  const bytes = randomBytes(12 * MIB)
+  const begin = { key: 'made', from: undefined, writer: 'one' }
+  const source = async function* (): AsyncGenerator<Uint8Array> {
+    yield* inPieces(bytes.subarray(0, 10 * MIB), 100_000)
+    while ((await driver.upload('u'))?.size !== 10 * MIB) await new Promise(setImmediate)
+    away = true
+    yield* inPieces(bytes.subarray(10 * MIB), 100_000)
+  }
+  await fault(t, 'unavailable', driver.append('u', source(), begin))
+  await fault(t, 'unavailable', driver.stat('k'))
+  away = false
+  const state = await driver.upload('u')
+  t.same(state, { size: 10 * MIB, writer: 'one' })
+  const size = await driver.append('u', from(bytes.subarray(10 * MIB)), { ...begin, from: state, writer: 'two' })
+  await driver.commit('u', 'made', { size, writer: 'two' })
+  t.ok((await whole(driver, 'made')).equals(bytes))
+  t.same(await leftovers(), [])
+})
+
+t.test('a server without conditional writes will do for one process', async t => {
+  const conditional = ({ headers }: IncomingMessage) => !!(headers['if-none-match'] ?? headers['if-match'])
+  const { driver, leftovers } = await proxied(t, {}, request => (conditional(request) ? 'unconditional' : undefined))
+  t.equal(driver.conditionalWrites, false)
+  const won = await Promise.all(
+    Array.from({ length: 8 }, (_, i) => driver.put('race', Buffer.of(i), { ifAbsent: true }))
+  )
+  t.equal(won.filter(Boolean).length, 1)
+  t.same((await driver.get('race'))?.bytes, Buffer.of(won.indexOf(true)))
+  const begin = { key: 'made', from: undefined, writer: 'one' }
+  const size = await driver.append('u', inPieces(randomBytes(6 * MIB), 100_000), begin)
+  const late = { ...begin, from: { size, writer: 'one' } }
+  const ends = await Promise.allSettled([1, 2, 3].map(() => driver.append('u', from('x'), late)))
+  t.same(ends.map(end => end.status).sort(), ['fulfilled', 'rejected', 'rejected'])
+  t.match(await driver.commit('u', 'made', { size: size + 1, writer: 'one' }), { existed: false })
+  t.same(await leftovers(), [])
+})

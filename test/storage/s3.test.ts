@@ -1,0 +1,126 @@
+import { randomBytes } from 'node:crypto'
+import t from 'tap'
+import { explain } from '../../src/storage/s3/check.ts'
+import { isPassing, patiently, RequestFailed, storageError } from '../../src/storage/s3/errors.ts'
+import { createBudget, createGathering, MOST_PARTS, sizeOfPart } from '../../src/storage/s3/parts.ts'
+import { MIB } from './contract/parts.ts'
+
+const refusal = (code: string, status?: number): RequestFailed =>
+  new RequestFailed('GetObject', {
+    name: code,
+    message: 'S3 said so',
+    ...(status && { $metadata: { httpStatusCode: status } })
+  })
+
+t.test('what S3 says becomes a fault', async t => {
+  for (const [code, status, expected] of [
+    ['SlowDown', 503, 'unavailable'],
+    ['InternalError', 500, 'unavailable'],
+    ['Unknown', 502, 'unavailable'],
+    ['TooManyRequests', 429, 'unavailable'],
+    ['NoSuchBucket', 404, 'unavailable'],
+    ['TimeoutError', undefined, 'unavailable'],
+    ['ECONNRESET', undefined, 'unavailable'],
+    ['XMinioStorageFull', 507, 'full'],
+    ['QuotaExceeded', 403, 'full'],
+    ['Unknown', 507, 'full'],
+    ['AccessDenied', 403, 'failed'],
+    ['SignatureDoesNotMatch', 403, 'failed']
+  ] as const) {
+    const cause = refusal(code, status)
+    t.match(storageError(cause, 'images'), {
+      fault: expected,
+      message: `GetObject in bucket images: ${code}: S3 said so`,
+      cause
+    })
+  }
+  const other = new TypeError('not S3’s')
+  t.equal(storageError(other, 'images'), other)
+})
+
+t.test('what may pass is tried again', async t => {
+  t.equal(isPassing(refusal('NoSuchBucket', 404)), false)
+  t.equal(isPassing(refusal('ConditionalRequestConflict', 409)), true)
+  let tries = 0
+  const answer = await patiently(async () => {
+    if (++tries < 3) throw refusal('SlowDown', 503)
+    return 'well'
+  })
+  t.same([answer, tries], ['well', 3])
+  tries = 0
+  const denied = refusal('AccessDenied', 403)
+  const deny = async (): Promise<never> => {
+    tries++
+    throw denied
+  }
+  await t.rejects(patiently(deny), denied)
+  t.equal(tries, 1)
+})
+
+t.test('why a bucket cannot be used, in a line that names what to mend', async t => {
+  const options = { bucket: 'images', region: 'eu-central-1', endpoint: 'https://s3.example' }
+  for (const [code, status, expected] of [
+    ['NoSuchBucket', 404, /bucket images does not exist.* S3_BUCKET/],
+    ['InvalidAccessKeyId', 403, /AWS_ACCESS_KEY_ID/],
+    ['SignatureDoesNotMatch', 403, /AWS_SECRET_ACCESS_KEY/],
+    ['ExpiredToken', 400, /AWS_SESSION_TOKEN/],
+    ['CredentialsProviderError', undefined, /There is no access key/],
+    ['AccessDenied', 403, /may not list the bucket images .*AWS_ACCESS_KEY_ID/],
+    ['PermanentRedirect', 301, /not in eu-central-1: see S3_REGION/],
+    ['AuthorizationHeaderMalformed', 400, /S3_REGION/],
+    ['RequestTimeTooSkewed', 403, /set the clock/],
+    ['DEPTH_ZERO_SELF_SIGNED_CERT', undefined, /https:\/\/s3\.example is not trusted .*S3_CA_FILE/],
+    ['ERR_TLS_CERT_ALTNAME_INVALID', undefined, /S3_ENDPOINT/],
+    ['EPROTO', undefined, /does not speak TLS.*S3_ENDPOINT/],
+    ['ENOTFOUND', undefined, /cannot be reached \(ENOTFOUND\): see S3_ENDPOINT/],
+    ['Unknown', 400, /would not list.*S3_ENDPOINT/]
+  ] as const) {
+    const sentence = explain(refusal(code, status), 'list', options)
+    t.match(sentence, expected)
+    t.match(sentence, /^\S.*\.$/, 'one line')
+  }
+})
+
+t.test('parts grow so that they reach far', async t => {
+  const reach = (size: number, grows: boolean): number => {
+    let bytes = 0
+    for (let number = 1; number <= MOST_PARTS; number++) bytes += sizeOfPart({ size, grows }, number)
+    return bytes / 1024 ** 3
+  }
+  t.equal(Math.floor(reach(8 * MIB, true)), 557)
+  t.equal(Math.floor(reach(8 * MIB, false)), 78)
+  t.ok(reach(525 * MIB, true) > 5 * 1024)
+  t.equal(sizeOfPart({ size: 8 * MIB, grows: true }, MOST_PARTS), 64 * MIB)
+})
+
+t.test('crumbs are gathered into blocks, and keep their order', async t => {
+  const gathering = createGathering()
+  const bytes = randomBytes(400_000)
+  for (let at = 0, step = 1; at < bytes.length; at += step, step = (step * 7) % 9973) {
+    gathering.add(bytes.subarray(at, at + step))
+  }
+  t.equal(gathering.size(), bytes.length)
+  t.ok(Buffer.concat(gathering.take()).equals(bytes))
+  t.equal(gathering.size(), 0)
+  for (let i = 0; i < 100_000; i++) gathering.add(bytes.subarray(i, i + 1))
+  const blocks = gathering.take()
+  t.ok(blocks.length <= 3, 'a block is 64 KiB')
+  t.ok(Buffer.concat(blocks).equals(bytes.subarray(0, 100_000)))
+})
+
+t.test('memory is short for those that have their share', async t => {
+  const budget = createBudget(8 * MIB)
+  const [first, second] = [budget.open(), budget.open()]
+  first.hold(7 * MIB)
+  t.equal(first.isShort(7 * MIB), false)
+  second.hold(MIB)
+  t.equal(first.isShort(7 * MIB), true)
+  t.equal(second.isShort(MIB), false, 'it has less than half of its share')
+  first.hold(-MIB)
+  t.equal(first.isShort(6 * MIB), false)
+  first.end()
+  second.hold(7 * MIB)
+  t.equal(second.isShort(8 * MIB), true)
+  second.end()
+  t.equal(budget.open().isShort(8 * MIB), false, 'all is given back')
+})

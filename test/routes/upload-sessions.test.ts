@@ -187,7 +187,8 @@ onEachDriver('an upload that broke off goes on from what arrived', async (t, reg
   const single = `/v2/a/blobs/uploads/?digest=${absent()}`
   const { socket, taken } = await sendPart(app, 'POST', single, [length(1000)], whole.subarray(0, 500))
   await taken()
-  t.equal((await uploadsIn(storage)).length, 1, 'a single POST is under way')
+  // S3 hears of it when it ends or breaks off.
+  t.equal((await uploadsIn(storage)).length, storage.name === 's3' ? 0 : 1, 'a single POST is under way')
   socket.destroy()
   while ((await uploadsIn(storage)).length > 0) await pause(5)
   t.equal((await keysIn(storage, 'content/')).length, 1, 'and leaves nothing when it breaks off')

@@ -2,7 +2,7 @@ import { CreateBucketCommand, DeleteBucketCommand } from '@aws-sdk/client-s3'
 import t from 'tap'
 import { openS3 } from '../../src/storage/s3.ts'
 import { fault, from, keysIn, MIB, whole } from '../storage/contract/parts.ts'
-import { bucket, endpoint, keysBelow, openScratch, s3, scratchPrefix, settings } from '../support/s3.ts'
+import { bucket, caFile, endpoint, keysBelow, openScratch, s3, scratchPrefix, settings } from '../support/s3.ts'
 
 t.test('says in one line why the bucket cannot be used', async t => {
   const credentials = { accessKeyId: 'nobody', secretAccessKey: 'nothing-that-fits' }
@@ -22,6 +22,25 @@ t.test('says in one line why the bucket cannot be used', async t => {
     t.match(error.message, expected)
     t.notMatch(JSON.stringify([error.message, error.cause]), /nothing-that-fits/)
   }
+})
+
+t.test('a certificate of the server’s own', async t => {
+  if (!caFile) return
+  const error = await fault(t, 'failed', openS3(settings({ caFile: undefined })))
+  t.match(error.message, /^The certificate of https:\S+ is not trusted \([A-Z_]+\): see S3_CA_FILE\.$/)
+  const missing = await fault(t, 'failed', openS3(settings({ caFile: `${caFile}-not` })))
+  t.match(missing.message, /S3_CA_FILE\.$/)
+  const driver = await openS3(settings({ caFile: undefined, insecureSkipVerify: true }))
+  t.equal(driver.conditionalWrites, true)
+  await driver.close()
+  const plain = await fault(t, 'failed', openS3(settings({ endpoint: endpoint!.replace('https:', 'http:') })))
+  t.match(plain.message, /S3_ENDPOINT\.$/)
+})
+
+t.test('a server that speaks no TLS', async t => {
+  if (caFile) return
+  const error = await fault(t, 'failed', openS3(settings({ endpoint: endpoint!.replace('http:', 'https:') })))
+  t.match(error.message, /^https:\S+ does not speak TLS: see S3_ENDPOINT/)
 })
 
 t.test('the server keeps to conditions, and the probe leaves nothing', async t => {

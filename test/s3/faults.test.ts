@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
+import { request as secureRequest } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { pipeline } from 'node:stream/promises'
 import t, { type Test } from 'tap'
@@ -46,13 +47,24 @@ async function forward(asked: IncomingMessage, answer: ServerResponse, trouble: 
     asked.socket.destroy()
     return
   }
-  const { hostname, port } = new URL(endpoint!)
+  const { hostname, port, protocol } = new URL(endpoint!)
+  const send = protocol === 'https:' ? secureRequest : request
   const { method, url: path, headers } = asked
-  const passed = request({ hostname, port, method, path, headers, setHost: false, agent: false })
+  const passed = send({
+    hostname,
+    port,
+    method,
+    path,
+    headers,
+    setHost: false,
+    agent: false,
+    rejectUnauthorized: false
+  })
   const answered = once(passed, 'response') as Promise<[IncomingMessage]>
   await pipeline(asked, passed)
   const [given] = await answered
   if (trouble === 'lost') {
+    given.destroy()
     asked.socket.destroy()
     return
   }
@@ -63,20 +75,22 @@ async function forward(asked: IncomingMessage, answer: ServerResponse, trouble: 
     answer.write(chunk)
     if ((sent += chunk.length) > 200_000) break
   }
+  given.destroy()
   answer.socket?.destroySoon()
 }
 
-/** Each kind of request meets with a trouble the first times. */
-function firstTimes(times: number, trouble: Trouble, matches: (request: IncomingMessage) => boolean) {
-  const met = new Map<string, number>()
+/** Each kind of request meets with a trouble the first time. */
+function firstTime(trouble: Trouble, matches: (request: IncomingMessage) => boolean) {
+  const met = new Set<string>()
   let on = false
   const ask = (request: IncomingMessage): Trouble => {
     if (!on || !matches(request)) return undefined
     const kind = `${request.method} ${request.url?.replace(/uploadId=[^&]*/, '')}`
-    met.set(kind, (met.get(kind) ?? 0) + 1)
-    return met.get(kind)! <= times ? trouble : undefined
+    if (met.has(kind)) return undefined
+    met.add(kind)
+    return trouble
   }
-  return { ask, start: () => (on = true), count: () => [...met.values()].reduce((sum, n) => sum + n, 0) }
+  return { ask, start: () => (on = true), count: () => met.size }
 }
 
 async function pushAndPull(t: Test, driver: S3Driver): Promise<void> {
@@ -96,15 +110,11 @@ async function pushAndPull(t: Test, driver: S3Driver): Promise<void> {
 
 for (const trouble of ['busy', 'reset', 'lost', 'cut'] as const) {
   t.test(`all goes well where each request first meets with trouble: ${trouble}`, async t => {
-    const troubled = firstTimes(
-      trouble === 'busy' ? 2 : 1,
-      trouble,
-      ({ method }) => trouble !== 'cut' || method === 'GET'
-    )
+    const troubled = firstTime(trouble, ({ method }) => trouble !== 'cut' || method === 'GET')
     const { driver, leftovers } = await proxied(t, {}, troubled.ask)
     troubled.start()
     await pushAndPull(t, driver)
-    t.ok(troubled.count() > 5)
+    t.ok(troubled.count() > 3)
     t.same(await leftovers(), [])
   })
 }

@@ -10,11 +10,10 @@ import { openFilesystem } from '../../src/storage/filesystem.ts'
 import { createMemory } from '../../src/storage/memory.ts'
 import { type Client, createClient, overInject, overSocket } from './client.ts'
 
-/** What the HTTP tests run on. */
-const drivers: Record<string, (t: Test) => Promise<StorageDriver>> = {
-  memory: async () => createMemory(),
-  filesystem: async t => openFilesystem({ path: await scratch(t) })
-}
+/** What the HTTP tests run on: what needs nothing but this machine, or an S3 server where one is named. */
+const drivers: Record<string, (t: Test) => Promise<StorageDriver>> = process.env.S3_TEST_ENDPOINT
+  ? { s3: async t => (await import('./s3.ts')).openScratch(t) }
+  : { memory: async () => createMemory(), filesystem: async t => openFilesystem({ path: await scratch(t) }) }
 
 async function scratch(t: Test): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'marina-routes-'))

@@ -13,7 +13,7 @@ import { openS3, type S3Driver, type S3Options } from '../../src/storage/s3.ts'
 
 /** The server that tests use where there is one; `test/s3/run` starts servers and sets this. */
 export const endpoint = process.env.S3_TEST_ENDPOINT
-const caFile = process.env.S3_TEST_CA_FILE
+export const caFile = process.env.S3_TEST_CA_FILE
 export const bucket = 'marina-test'
 
 const credentials = {

@@ -47,8 +47,10 @@ export interface Bucket {
   readonly encryption: { ServerSideEncryption?: Encryption; SSEKMSKeyId?: string }
   /** What the content of blobs is written with. */
   readonly contentClass: { StorageClass?: StorageClass }
-  /** How long ago that was, by S3's own clock; never negative. */
-  ageMs(modified: Date | undefined): number
+  /** How long ago that was, in ms by S3's own clock; never negative. */
+  ageMs(modified: Date | undefined, now?: number): number
+  /** What time it is by S3's own clock, to tell several ages as of one moment. */
+  now(): number
 }
 
 /** An idle connection is given up after this long, whether it stalls or a client is slow to read from it. */
@@ -80,7 +82,8 @@ export async function openBucket(options: BucketOptions): Promise<Bucket> {
     keyOf: full => full.slice(prefix.length),
     encryption: { ...(sse && { ServerSideEncryption: sse }), ...(kmsKeyId && { SSEKMSKeyId: kmsKeyId }) },
     contentClass: storageClass ? { StorageClass: storageClass as StorageClass } : {},
-    ageMs: modified => Math.max(0, now() + ahead - (modified?.getTime() ?? 0))
+    ageMs: (modified, then = now() + ahead) => Math.max(0, then - (modified?.getTime() ?? 0)),
+    now: () => now() + ahead
   }
 }
 

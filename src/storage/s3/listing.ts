@@ -13,26 +13,20 @@ export async function list(bucket: Bucket, prefix: string, options: ListOptions 
   const { limit = Number.POSITIVE_INFINITY, ages = false } = options
   const entries: ListEntry[] = []
   if (limit === 0) return entries
-  for await (const { key, modified } of pages(bucket, prefix, options)) {
-    if (isReserved(key)) continue
-    entries.push(ages && modified ? { key, ageMs: bucket.ageMs(modified) } : { key })
+  for await (const entry of pages(bucket, prefix, options)) {
+    if (isReserved(entry.key)) continue
+    entries.push(ages ? entry : { key: entry.key })
     if (entries.length >= limit) break
   }
   return entries
 }
 
-interface Found {
-  key: string
-  /** Undefined for a prefix. */
-  modified?: Date | undefined
-}
-
-/** A page that fits in one answer costs one request wherever it starts. */
+/** With ages on every key. A page that fits in one answer costs one request wherever it starts. */
 export async function* pages(
   bucket: Bucket,
   prefix: string,
   { after, limit = PAGE, folders = false }: ListOptions
-): AsyncGenerator<Found> {
+): AsyncGenerator<ListEntry> {
   const start = startOf(prefix, after, folders)
   if (start === 'past the end') return
   const { Bucket, Key: Prefix } = bucket.at(prefix)
@@ -47,10 +41,11 @@ export async function* pages(
         ...(start && !token && { StartAfter: bucket.at(start).Key })
       })
     )
-    const found: Found[] = [
+    const now = bucket.now()
+    const found: ListEntry[] = [
       ...(page.Contents ?? []).map(({ Key = '', LastModified }) => ({
         key: bucket.keyOf(Key),
-        modified: LastModified
+        ageMs: bucket.ageMs(LastModified, now)
       })),
       ...(page.CommonPrefixes ?? []).map(({ Prefix = '' }) => ({ key: bucket.keyOf(Prefix) }))
     ]

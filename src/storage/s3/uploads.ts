@@ -1,15 +1,15 @@
-import { CompleteMultipartUploadCommand } from '@aws-sdk/client-s3'
 import { type AppendOptions, type Committed, StorageError, type UploadState, type UploadStore } from '../driver.ts'
 import type { Bucket } from './bucket.ts'
 import { createHolding } from './holding.ts'
 import { pages } from './listing.ts'
+import { createMultiparts } from './multipart.ts'
 import { createStat, remove } from './objects.ts'
 import type { Budget, PartPlan } from './parts.ts'
 import { createPieces, sizeOfRun } from './pieces.ts'
 import { conflict, createRecords, isAs, isConflict, type Stored, sizeOf, stateOf, type UploadRecord } from './record.ts'
 import { ordinary, recordKey, tailsOf, UPLOADS } from './reserved.ts'
 import type { Writes } from './writes.ts'
-import { abortMultiparts, type Beginning, createWriting } from './writing.ts'
+import { type Beginning, createWriting } from './writing.ts'
 
 export interface UploadOptions {
   bucket: Bucket
@@ -33,19 +33,19 @@ export function createUploads({ bucket, writes, budget, plan }: UploadOptions): 
   const records = createRecords(bucket, writes)
   const pieces = createPieces(bucket, writes)
   const holding = createHolding()
-  const tools = { bucket, records, pieces }
+  const multiparts = createMultiparts(bucket, writes)
+  const tools = { records, pieces, multiparts }
   const stat = createStat(bucket)
 
   async function append(id: string, source: AsyncIterable<Uint8Array>, options: AppendOptions): Promise<Appended> {
-    const fresh = options.from === undefined
     const beginning = await beginningOf(id, options)
     // What begins and ends with this append is one PutObject when it is committed, if it fits a part.
-    const ticket = fresh && options.closing ? holding.begin(id) : undefined
+    const ticket = options.from === undefined && options.closing ? holding.begin(id) : undefined
     const share = budget.open()
     const writing = createWriting(tools, id, beginning, share)
     let kept = false
     try {
-      if (fresh && !ticket) await writing.begin()
+      if (!ticket && !beginning.stored) await writing.begin() // so that an abort is noticed
       const sourceFailed = await drain(source, writing.add)
       const held = ticket && !sourceFailed ? await writing.hold() : undefined
       if (!held) await writing.finish()
@@ -137,13 +137,7 @@ export function createUploads({ bucket, writes, budget, plan }: UploadOptions): 
     const share = budget.open()
     const writing = createWriting(tools, id, beginning, share)
     try {
-      const { key, multipart, parts } = await writing.close()
-      const Parts = parts.map(({ number, etag }) => ({ PartNumber: number, ETag: etag }))
-      const whole = { ...bucket.at(key), UploadId: multipart, MultipartUpload: { Parts } }
-      const answer = await writes.when(key, 'absent', condition =>
-        bucket.client.send(new CompleteMultipartUploadCommand({ ...whole, ...condition }))
-      )
-      return answer !== undefined
+      return await multiparts.complete(await writing.close())
     } catch (error) {
       const failure = await writing.failure(error)
       if (isConflict(failure)) return false
@@ -179,22 +173,24 @@ export function createUploads({ bucket, writes, budget, plan }: UploadOptions): 
   }
 
   async function abortLeft({ key, multipart, open }: UploadRecord): Promise<void> {
-    if (multipart || open) await abortMultiparts(bucket, key)
+    if (multipart || open) await multiparts.abortAll(key)
   }
 
   async function* listUploads(): ReturnType<UploadStore['listUploads']> {
     let before: string[] = [] // those whose ids the current entry begins with
-    for await (const { key, modified } of pages(bucket, UPLOADS, { folders: true })) {
+    for await (const { key, ageMs } of pages(bucket, UPLOADS, { folders: true })) {
       before = before.filter(id => key.startsWith(recordKey(id)))
-      if (modified) {
-        const id = key.slice(UPLOADS.length)
+      const id = key.slice(UPLOADS.length).replace(/\.tail\/$/, '')
+      if (ageMs !== undefined) {
         before.push(id)
-        yield { id, ageMs: bucket.ageMs(modified) }
-        continue
+        yield { id, ageMs }
+      } else if (key === tailsOf(id) && !before.includes(id)) {
+        // Tails without a record: what a crash left of an upload that had ended.
+        for await (const { ageMs = 0 } of pages(bucket, key, { limit: 1 })) {
+          yield { id, ageMs }
+          break
+        }
       }
-      const id = key.slice(UPLOADS.length, -tailsOf('').length + UPLOADS.length)
-      if (before.includes(id)) continue
-      for await (const tail of pages(bucket, key, { limit: 1 })) yield { id, ageMs: bucket.ageMs(tail.modified) }
     }
   }
 

@@ -1,10 +1,5 @@
-import {
-  AbortMultipartUploadCommand,
-  CreateMultipartUploadCommand,
-  ListMultipartUploadsCommand
-} from '@aws-sdk/client-s3'
-import type { Bucket } from './bucket.ts'
 import { hasOtherParts } from './errors.ts'
+import type { Multiparts } from './multipart.ts'
 import { createGathering, type Share, sizeOfPart } from './parts.ts'
 import { type Pieces, sizeOfRun } from './pieces.ts'
 import { conflict, isConflict, type Records, type Stored, sizeOf, type Tail, type UploadRecord } from './record.ts'
@@ -14,10 +9,10 @@ const STRAY = 1
 /** More pieces of the tail are merged: each of them costs a request when they are read. */
 const MOST_TAILS = 128
 
-export interface WritingTools {
-  bucket: Bucket
+interface WritingTools {
   records: Records
   pieces: Pieces
+  multiparts: Multiparts
 }
 
 /** Where an append goes on. */
@@ -31,14 +26,12 @@ export interface Beginning {
   claimed: boolean
 }
 
-export type Writing = ReturnType<typeof createWriting>
-
 /**
  * Grows an upload by the bytes of one append. Parts are stored as they are full, each while the next one is gathered, and
  * are in the record before another one goes; what is left at the end becomes a tail.
  */
 export function createWriting(tools: WritingTools, id: string, beginning: Beginning, share: Share) {
-  const { bucket, records, pieces } = tools
+  const { records, pieces, multiparts } = tools
   let { record, stored, claimed } = beginning
   /** Tails that no part holds, but for those that the part on its way takes up. */
   let tails = record.tails
@@ -47,7 +40,8 @@ export function createWriting(tools: WritingTools, id: string, beginning: Beginn
   const known = new Set(record.tails)
   const obsolete: Tail[] = []
   let size = sizeOf(record)
-  let created: string | undefined
+  /** The multipart upload that this append made. */
+  let created: { multipart: string; repeated: boolean } | undefined
   for (const piece of beginning.memory) gather(piece)
 
   function gather(piece: Uint8Array): void {
@@ -78,6 +72,8 @@ export function createWriting(tools: WritingTools, id: string, beginning: Beginn
       const part = await pieces.storePart(id, record, run)
       obsolete.push(...run.tails)
       await save({ parts: [...record.parts, part], tails: [], next: part.number + 1 })
+      // Not before the record names it: until then the other one might be another writer's.
+      if (created?.repeated) await multiparts.abortAll(record.key, created.multipart)
       share.hold(-part.size + run.tails.reduce((sum, { size }) => sum + size, 0))
     })()
     storing.catch(() => undefined) // told by whoever settles
@@ -121,16 +117,13 @@ export function createWriting(tools: WritingTools, id: string, beginning: Beginn
     if (!claimed) {
       const another = record.open
       // What another one made and had no time to note down would be lost.
-      if (another && !record.multipart) await abortMultiparts(bucket, record.key)
+      if (another && !record.multipart) await multiparts.abortAll(record.key)
       await save({ open: true, next: another ? record.next + STRAY : record.next })
       claimed = true
     }
     if (record.multipart) return
-    const answer = await bucket.client.send(
-      new CreateMultipartUploadCommand({ ...bucket.at(record.key), ...bucket.encryption, ...bucket.contentClass })
-    )
-    created = answer.UploadId
-    record = { ...record, multipart: created }
+    created = await multiparts.create(record.key)
+    record = { ...record, multipart: created.multipart }
   }
 
   async function save(change: Partial<UploadRecord>): Promise<void> {
@@ -146,7 +139,14 @@ export function createWriting(tools: WritingTools, id: string, beginning: Beginn
     const current = (await records.load(id))?.record
     const named = new Set(current?.tails.map(({ key }) => key))
     await pieces.discard([...record.tails, ...obsolete].filter(tail => !known.has(tail) && !named.has(tail.key)))
-    if (created && created !== current?.multipart) await abortMultipart(bucket, record.key, created)
+    if (created && created.multipart !== current?.multipart) await multiparts.abort(record.key, created.multipart)
+  }
+
+  /** A server that refuses a part may close the connection before its answer is read: the record tells. */
+  async function isAnothers(): Promise<boolean> {
+    if (!stored) return false
+    const current = await records.load(id).catch(() => stored)
+    return current?.etag !== stored.etag
   }
 
   return {
@@ -183,7 +183,7 @@ export function createWriting(tools: WritingTools, id: string, beginning: Beginn
     /** To be thrown instead of an error that stopped it: whatever is on its way has ended. */
     failure: async (error: unknown): Promise<unknown> => {
       await settled().catch(() => undefined)
-      const lost = hasOtherParts(error) ? conflict(id, error) : error
+      const lost = hasOtherParts(error) || (await isAnothers()) ? conflict(id, error) : error
       // After any other error a write may have happened whose answer got lost: what it named must stay.
       if (isConflict(lost)) await clear().catch(() => undefined)
       return lost
@@ -204,23 +204,4 @@ function firstToMerge(tails: readonly Tail[], gathered: number): number {
     after += size
   }
   return first
-}
-
-/** Ends a multipart upload; there may be none. */
-export async function abortMultipart(bucket: Bucket, key: string, multipart: string): Promise<void> {
-  try {
-    await bucket.client.send(new AbortMultipartUploadCommand({ ...bucket.at(key), UploadId: multipart }))
-  } catch (error) {
-    if (!hasOtherParts(error)) throw error
-  }
-}
-
-/** Ends every multipart upload of a key, also those that no record names. */
-export async function abortMultiparts(bucket: Bucket, key: string): Promise<void> {
-  // Some servers list uploads of an exact key alone, and no key is the beginning of another's id.
-  const { Bucket, Key } = bucket.at(key)
-  const { Uploads = [] } = await bucket.client.send(new ListMultipartUploadsCommand({ Bucket, Prefix: Key }))
-  for (const upload of Uploads) {
-    if (upload.Key === Key && upload.UploadId) await abortMultipart(bucket, key, upload.UploadId)
-  }
 }

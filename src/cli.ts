@@ -1,5 +1,9 @@
 #!/usr/bin/env node
 import { Command } from 'commander'
+import { addGc } from './cli/gc.ts'
+import { addRepository } from './cli/repository.ts'
+import { CommandError } from './cli/store.ts'
+import { addWhy } from './cli/why.ts'
 import { variablesText } from './config/schema.ts'
 import { ConfigError, configWarnings, loadConfig } from './config.ts'
 import { StartError, serve } from './server.ts'
@@ -22,11 +26,15 @@ program
   .description('tell every problem of the environment variables; exit code 1 if there is one')
   .action(checkConfig)
 
+addGc(program)
+addWhy(program)
+addRepository(program)
+
 try {
   await program.parseAsync()
 } catch (error) {
-  const forOperator = error instanceof ConfigError || error instanceof StartError
-  console.error(forOperator ? error.message : error)
+  const forOperator = [ConfigError, StartError, CommandError].some(kind => error instanceof kind)
+  console.error(forOperator ? (error as Error).message : error)
   process.exit(1)
 }
 

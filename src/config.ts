@@ -28,6 +28,8 @@ export interface Config {
   shutdownTimeoutMs: number
   openapiEnabled: boolean
   gcGraceMs: number
+  /** 0: nothing is collected. */
+  gcIntervalMs: number
   bufferMemoryBytes: number
   cacheMemoryBytes: number
 }
@@ -63,6 +65,7 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
     shutdownTimeoutMs: read('SHUTDOWN_TIMEOUT'),
     openapiEnabled: read('OPENAPI_ENABLED'),
     gcGraceMs: read('GC_GRACE'),
+    gcIntervalMs: read('GC_INTERVAL'),
     bufferMemoryBytes: read('BUFFER_MEMORY'),
     cacheMemoryBytes: read('CACHE_MEMORY')
   }

@@ -2,10 +2,10 @@ import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import contentNegotiation from '../plugins/content-negotiation.ts'
 import errors from '../plugins/errors.ts'
+import gc from '../plugins/gc.ts'
 import ociRouting from '../plugins/oci-routing.ts'
 import registry from '../plugins/registry.ts'
-import storageDriver from '../plugins/storage-driver.ts'
-import storageFilesystem from '../plugins/storage-filesystem.ts'
+import storagePlugin, { type Storage } from '../plugins/storage.ts'
 import base from '../routes/base.ts'
 import blobs from '../routes/blobs.ts'
 import catalog from '../routes/catalog.ts'
@@ -13,10 +13,8 @@ import manifests from '../routes/manifests.ts'
 import referrers from '../routes/referrers.ts'
 import tags from '../routes/tags.ts'
 import uploads from '../routes/uploads.ts'
-import type { S3Settings } from './config/s3.ts'
 import { type Config, defaults } from './config.ts'
 import { createLinks } from './http/links.ts'
-import type { StorageDriver } from './storage/driver.ts'
 
 /** Settings of the plugin: those of the configuration that concern a registry, and where it keeps its bytes. */
 export interface MarinaOptions
@@ -30,6 +28,7 @@ export interface MarinaOptions
       | 'uploadExpiryMs'
       | 'externalUrl'
       | 'gcGraceMs'
+      | 'gcIntervalMs'
       | 'bufferMemoryBytes'
       | 'cacheMemoryBytes'
       | 'redirectExpiryMs'
@@ -37,13 +36,10 @@ export interface MarinaOptions
     >
   > {
   /** A folder, a bucket, or a driver of your own. The plugin closes it with the app. */
-  storage: { path: string } | { s3: S3Storage } | StorageDriver
+  storage: Storage
   /** ms since 1970, for upload sessions; for tests. */
   now?: () => number
 }
-
-/** A bucket, its region, and what else is not as docs/configuration.md has it for `S3_…`. */
-export type S3Storage = Pick<S3Settings, 'bucket' | 'region'> & Partial<S3Settings>
 
 /**
  * The registry as a Fastify plugin: `app.register(marina, { prefix, storage })` serves the API under `<prefix>/v2/`.
@@ -55,6 +51,7 @@ const marina: FastifyPluginAsync<MarinaOptions> = async (app, { storage, now, ..
 }
 
 export default marina
+export type { S3Storage } from '../plugins/storage.ts'
 export { buildApp } from './app.ts'
 export type { StorageDriver } from './storage/driver.ts'
 
@@ -67,7 +64,7 @@ async function registerApi(
   // An embedder may check requests in a way of their own, or not at all.
   app.setValidatorCompiler(TypeBoxValidatorCompiler)
   await app.register(errors)
-  await registerStorage(app, storage, options.bufferMemoryBytes)
+  await app.register(storagePlugin, { storage, bufferMemoryBytes: options.bufferMemoryBytes })
   await app.register(registry, {
     graceMs: options.gcGraceMs,
     uploadExpiryMs: options.uploadExpiryMs,
@@ -76,6 +73,11 @@ async function registerApi(
     metadataTtlMs: options.metadataTtlMs,
     sparse: options.manifestAllowSparse,
     ...(now && { now })
+  })
+  await app.register(gc, {
+    intervalMs: options.gcIntervalMs,
+    graceMs: options.gcGraceMs,
+    uploadExpiryMs: options.uploadExpiryMs
   })
   await app.register(ociRouting)
   await app.register(contentNegotiation)
@@ -90,20 +92,4 @@ async function registerApi(
   await app.register(tags, routes)
   await app.register(referrers, routes)
   await app.register(catalog, routes)
-}
-
-async function registerStorage(
-  app: FastifyInstance,
-  storage: MarinaOptions['storage'],
-  bufferMemoryBytes: number
-): Promise<void> {
-  if ('path' in storage) {
-    await app.register(storageFilesystem, { path: storage.path, bufferMemoryBytes })
-  } else if ('s3' in storage) {
-    // Imported here, so that a registry on a folder never loads the AWS SDK.
-    const { default: storageS3 } = await import('../plugins/storage-s3.ts')
-    await app.register(storageS3, { ...storage.s3, bufferMemory: bufferMemoryBytes })
-  } else {
-    await app.register(storageDriver, { driver: storage })
-  }
 }

@@ -49,15 +49,18 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
 async function build(config: Config): Promise<FastifyInstance> {
   // Which Node.js a coming version of the AWS SDK wants is for whoever updates the registry, not for who runs it.
   if (config.s3) process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true'
-  try {
-    return await buildApp(config)
-  } catch (error) {
-    if (!(error instanceof StorageError)) throw error
-    // The S3 driver's own sentence names the variable to mend.
-    if (config.s3) throw new StartError(error.message)
-    const given = JSON.stringify(config.storagePath)
-    throw new StartError(`STORAGE_PATH is ${given}: ${error.message}; allowed: a folder that this process may write`)
-  }
+  return buildApp(config).catch(error => {
+    throw storageProblem(error, config)
+  })
+}
+
+/** What the operator is told where the storage can't be used: one line that names the variable. */
+export function storageProblem(error: unknown, config: Config): unknown {
+  if (!(error instanceof StorageError)) return error
+  // The S3 driver's own sentence names the variable to mend.
+  if (config.s3) return new StartError(error.message)
+  const given = JSON.stringify(config.storagePath)
+  return new StartError(`STORAGE_PATH is ${given}: ${error.message}; allowed: a folder that this process may write`)
 }
 
 /** Listens as configured; the first line of the log says where, and where the content is. */

@@ -49,6 +49,7 @@ t.test('an empty environment gives the documented defaults', async t => {
     shutdownTimeoutMs: 30_000,
     openapiEnabled: true,
     gcGraceMs: 24 * 3600 * 1000,
+    gcIntervalMs: 24 * 3600 * 1000,
     bufferMemoryBytes: 64 * 2 ** 20,
     cacheMemoryBytes: 64 * 2 ** 20
   })
@@ -75,6 +76,8 @@ t.test('values are read to what the program works with', async t => {
     ['SHUTDOWN_TIMEOUT', '0s', 'shutdownTimeoutMs', 0],
     ['SHUTDOWN_TIMEOUT', '0', 'shutdownTimeoutMs', 0],
     ['GC_GRACE', '1h', 'gcGraceMs', 3_600_000],
+    ['GC_INTERVAL', '0', 'gcIntervalMs', 0],
+    ['GC_INTERVAL', '7d', 'gcIntervalMs', 7 * 24 * 3_600_000],
     ['BUFFER_MEMORY', '1GiB', 'bufferMemoryBytes', 2 ** 30],
     ['EXTERNAL_URL', 'https://example.com', 'externalUrl', 'https://example.com'],
     ['EXTERNAL_URL', 'http://Example.com:8080/oci/', 'externalUrl', 'http://example.com:8080/oci'],
@@ -127,6 +130,7 @@ t.test('a bad value is one line with the variable, what was given and what is al
     ['SHUTDOWN_TIMEOUT', '2d'],
     ['OPENAPI_ENABLED', '2'],
     ['GC_GRACE', '59m'],
+    ['GC_INTERVAL', 'off'],
     ['BUFFER_MEMORY', '1MiB'],
     ['CACHE_MEMORY', '0']
   ]

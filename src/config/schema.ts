@@ -95,6 +95,11 @@ export const ConfigSchema = Type.Object({
     '1h',
     '365d'
   ),
+  GC_INTERVAL: duration(
+    { default: '24h', description: 'How often what nothing needs is collected, while serving; `0` is never.' },
+    '0s',
+    '365d'
+  ),
   BUFFER_MEMORY: size(
     { default: '64MiB', description: 'Memory for the buffers of all uploads and downloads together.' },
     '8MiB',

@@ -2,8 +2,9 @@ import type { ByteRange, StorageDriver } from '../storage/driver.ts'
 import type { ObjectCache } from './cache.ts'
 import type { Digest } from './digest.ts'
 import { RegistryError } from './errors.ts'
-import { type BlobLink, contentKey, hintKey, linkKey, linksOf, orphanKey, parseLink } from './keys.ts'
+import { type BlobLink, contentKey, hintKey, linkKey, linksOf, parseLink } from './keys.ts'
 import type { RegistryLog } from './log.ts'
+import type { Orphans } from './orphans.ts'
 import type { Repositories } from './repositories.ts'
 import type { Look } from './seen.ts'
 
@@ -15,6 +16,7 @@ export interface BlobOptions {
   /** For readers; undefined: they ask the store. */
   look: Look | undefined
   repositories: Repositories
+  orphans: Orphans
   cache: ObjectCache<Buffer>
   log: RegistryLog
   graceMs: number
@@ -37,7 +39,7 @@ export interface Blob {
  * other repository holds the same bytes tells nothing about this one.
  */
 export function createBlobs(options: BlobOptions) {
-  const { storage, look, repositories, cache, log, graceMs, redirectExpiryMs } = options
+  const { storage, look, repositories, orphans, cache, log, graceMs, redirectExpiryMs } = options
   const lookUp = async (
     name: string,
     digest: Digest,
@@ -124,7 +126,7 @@ export function createBlobs(options: BlobOptions) {
    */
   async function shareable(digest: Digest): Promise<{ content: string; size: number } | undefined> {
     const hint = parseHint((await storage.get(hintKey(digest)))?.bytes)
-    if (!hint || (await orphaned(hint.content))) return undefined
+    if (!hint || (await orphans.has(hint.content))) return undefined
     const stored = await storage.stat(contentKey(hint.content))
     return stored?.size === hint.size ? hint : undefined
   }
@@ -132,6 +134,12 @@ export function createBlobs(options: BlobOptions) {
   /** Leaves word of where the bytes of this digest lie. Only ever a hint, so it may get lost. */
   async function leaveHint(digest: Digest, content: string, size: number): Promise<void> {
     await storage.put(hintKey(digest), Buffer.from(JSON.stringify({ content, size })), { durable: false })
+  }
+
+  /** Takes the hint away if this is the content that it names. */
+  async function dropHint(digest: Digest, content: string): Promise<void> {
+    const hint = parseHint((await storage.get(hintKey(digest)))?.bytes)
+    if (hint?.content === content) await storage.delete([hintKey(digest)], { durable: false })
   }
 
   /**
@@ -147,30 +155,13 @@ export function createBlobs(options: BlobOptions) {
 
   /** spec end-10. Throws `blob-unknown`. The content stays until a collector finds that nothing names it. */
   async function remove(name: string, digest: Digest): Promise<void> {
-    if (!(await unlink(name, digest))) throw unknown(digest)
+    const keys = (await storage.list(linksOf(name, digest))).map(entry => entry.key)
+    if (keys.length === 0) throw unknown(digest)
+    await orphans.unlink(keys)
     await repositories.leaveIfEmpty(name)
   }
 
-  async function unlink(name: string, digest: Digest): Promise<boolean> {
-    for (;;) {
-      const keys = (await storage.list(linksOf(name, digest))).map(entry => entry.key)
-      if (keys.length === 0) return false
-      // Word of the loss comes before the loss: a crash in between leaves an entry too many, never content forgotten.
-      const begun = performance.now()
-      for (const content of new Set(keys.map(key => parseLink(key).content))) {
-        await storage.put(orphanKey(content), Buffer.alloc(0))
-      }
-      // An entry must still be young when the link goes (docs/storage.md, "Collecting"): if we were held up, once more.
-      if (performance.now() - begun > graceMs / 4) continue
-      await storage.delete(keys)
-      return true
-    }
-  }
-
-  /** Whether content has lost a link, so that a collector may take it. */
-  const orphaned = async (content: string): Promise<boolean> => (await storage.stat(orphanKey(content))) !== undefined
-
-  return { link, rely, head, get, shareable, orphaned, leaveHint, mount, remove }
+  return { link, rely, head, get, shareable, orphaned: orphans.has, leaveHint, dropHint, mount, remove }
 }
 
 export type Blobs = ReturnType<typeof createBlobs>

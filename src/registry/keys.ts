@@ -14,7 +14,8 @@ import { type Digest, parseDigest } from './digest.ts'
  *   digests/<alg>/<2 hex>/<hex>                                      {content, size}: where equal bytes may lie
  *   catalog/<name with - . / as ! ( )>                               the repositories, in the order of their names
  *   ended/<2 hex>/<session>                                          how an upload session ended
- *   gc/orphans/<content>                                             content that lost a link
+ *   gc/orphans/<content>                                             content that lost a link: its digest, later `gone`
+ *   gc/lease                                                         which collector works
  *   system/<name>                                                    signing keys
  *
  * No component of a repository's name begins with `_`, so `_blobs` and the rest can't be mistaken for one. What can
@@ -46,9 +47,25 @@ const lastPart = (key: string): string => key.slice(key.lastIndexOf('/') + 1)
 const folder = (digest: Digest): string => digest.replace(':', '/')
 const flat = (digest: Digest): string => digest.replace(':', '-')
 const unflat = (text: string): Digest => parseDigest(text.replace('-', ':'))
-const inRepository = (name: string): string => `repositories/${name}/`
+const REPOSITORIES = 'repositories/'
+const inRepository = (name: string): string => `${REPOSITORIES}${name}/`
 
-export const contentKey = (id: string): string => `content/${id.slice(0, 2)}/${id}`
+/** Holds, as folders, the longer paths that begin with this one and, if it is a repository, its own parts. */
+export const pathFolder = (path: string): string => (path === '' ? REPOSITORIES : inRepository(path))
+/** The path that a folder of `pathFolder` stands for; undefined: it is a part of the repository. */
+export function parsePathFolder(key: string): string | undefined {
+  const path = key.slice(REPOSITORIES.length, -1)
+  return lastPart(path).startsWith('_') ? undefined : path
+}
+/** The digest in whose folder a key is: a link, a record, a tag's reverse, or a referrer (then it is the subject's). */
+export function parseFolderDigest(key: string): Digest {
+  const [algorithm, hex] = key.split('/').slice(-3)
+  return parseDigest(`${algorithm}:${hex}`)
+}
+
+export const CONTENTS = 'content/'
+export const contentKey = (id: string): string => `${CONTENTS}${id.slice(0, 2)}/${id}`
+export const parseContentKey = lastPart
 
 export const blobsOf = (name: string): string => `${inRepository(name)}_blobs/`
 export const linksOf = (name: string, digest: Digest): string => `${blobsOf(name)}${folder(digest)}/`
@@ -67,6 +84,8 @@ export const tagsOf = (name: string): string => `${inRepository(name)}_tags/`
 export const tagFolder = (name: string, tag: string): string => `${tagsOf(name)}${tag}${TAG_END}/`
 /** The tag that a folder of `tagsOf` stands for. */
 export const parseTagFolder = (key: string): string => lastPart(key.slice(0, -1)).slice(0, -TAG_END.length)
+/** The tag that a value is of. */
+export const parseTagOfValue = (key: string): string => parseTagFolder(key.slice(0, key.lastIndexOf('/') + 1))
 export function tagKey(name: string, tag: string, seq: number, nonce: string, digest: Digest): string {
   const inverted = (SEQ_MAX - seq).toString(16).padStart(12, '0')
   return `${tagFolder(name, tag)}${inverted}.${nonce}.${flat(digest)}`
@@ -76,14 +95,15 @@ export function parseTagKey(key: string): TagKey {
   return { key, seq: SEQ_MAX - Number.parseInt(inverted, 16), nonce, digest: unflat(digest) }
 }
 
-export const taggedOf = (name: string, digest: Digest): string => `${inRepository(name)}_tagged/${folder(digest)}/`
+export const allTaggedOf = (name: string): string => `${inRepository(name)}_tagged/`
+export const taggedOf = (name: string, digest: Digest): string => `${allTaggedOf(name)}${folder(digest)}/`
 export const taggedKey = (name: string, digest: Digest, tag: string, nonce: string): string =>
   `${taggedOf(name, digest)}${tag}.${nonce}`
 /** The tag that a key of `taggedOf` stands for: a tag may have dots, a nonce has none. */
 export const parseTagged = (key: string): string => lastPart(key).slice(0, lastPart(key).lastIndexOf('.'))
 
-export const referrersOf = (name: string, subject: Digest): string =>
-  `${inRepository(name)}_referrers/${folder(subject)}/`
+export const allReferrersOf = (name: string): string => `${inRepository(name)}_referrers/`
+export const referrersOf = (name: string, subject: Digest): string => `${allReferrersOf(name)}${folder(subject)}/`
 /** Begins every key by which one manifest refers to a subject. */
 export const referrerKeys = (name: string, subject: Digest, digest: Digest): string =>
   `${referrersOf(name, subject)}${flat(digest)}.`
@@ -105,5 +125,8 @@ export const parseCatalogKey = (key: string): string => key.slice(CATALOG.length
 
 export const ENDED = 'ended/'
 export const endedKey = (session: string): string => `${ENDED}${session.slice(0, 2)}/${session}`
-export const orphanKey = (content: string): string => `gc/orphans/${content}`
+export const ORPHANS = 'gc/orphans/'
+export const orphanKey = (content: string): string => ORPHANS + content
+export const parseOrphanKey = lastPart
+export const GC_LEASE = 'gc/lease'
 export const systemKey = (name: string): string => `system/${name}`

@@ -220,8 +220,8 @@ export function createManifests(options: ManifestOptions) {
 
 export type Manifests = ReturnType<typeof createManifests>
 
-/** A record is one line of JSON, which tells the media type, and then the bytes that were pushed. */
-function readRecord(digest: Digest, record: Buffer): StoredManifest {
+/** A record is one line of JSON, which tells the media type, and then the bytes that were pushed. Throws on any other. */
+export function readRecord(digest: Digest, record: Buffer): StoredManifest {
   const end = record.indexOf(10)
   const { mediaType } = JSON.parse(record.toString('utf8', 0, end)) as { mediaType: string }
   return { digest, mediaType, bytes: record.subarray(end + 1) }

@@ -3,6 +3,7 @@ import { createBlobs } from './blobs.ts'
 import { createObjectCache } from './cache.ts'
 import type { RegistryLog } from './log.ts'
 import { createManifests, type Sparse, type StoredManifest } from './manifests.ts'
+import { createOrphans } from './orphans.ts'
 import { createReferrers } from './referrers.ts'
 import { createRepositories } from './repositories.ts'
 import { createLook } from './seen.ts'
@@ -37,7 +38,8 @@ export function createRegistry(options: RegistryOptions) {
   const records = createObjectCache<StoredManifest>(cacheBytes / 2)
   const look = createLook(storage, options.metadataTtlMs ?? 0)
   const repositories = createRepositories({ storage })
-  const blobs = createBlobs({ storage, look, repositories, cache: objects, log, graceMs, redirectExpiryMs })
+  const orphans = createOrphans({ storage, graceMs })
+  const blobs = createBlobs({ storage, look, repositories, orphans, cache: objects, log, graceMs, redirectExpiryMs })
   const uploads = createUploads({ storage, blobs, expiryMs: options.uploadExpiryMs, ...(now && { now }) })
   const tags = createTags({ storage, repositories, ignoresCase: options.ignoresCase ?? false })
   const referrers = createReferrers({ storage, cache: objects })

@@ -1,0 +1,53 @@
+import type { Command } from 'commander'
+import { withLease } from '../registry/gc/lease.ts'
+import type { Report } from '../registry/gc/report.ts'
+import { CommandError, withStore } from './store.ts'
+import { bytesText, durationText } from './text.ts'
+
+interface Options {
+  dryRun?: boolean
+  untagged?: boolean
+  repository?: string
+  json?: boolean
+}
+
+/** `gc`: one collection, beside servers that run. */
+export function addGc(program: Command): void {
+  program
+    .command('gc')
+    .description('give back what nothing needs, once; the servers go on serving')
+    .option('--dry-run', 'write nothing, tell what would go')
+    .option('--untagged', 'manifests too that no tag leads to')
+    .option('--repository <pattern>', 'only the manifests and links of these repositories; * is any text')
+    .option('--json', 'the report as JSON')
+    .action((options: Options) => collect(options))
+}
+
+async function collect({ dryRun = false, untagged, repository, json = false }: Options): Promise<void> {
+  await withStore(
+    process.env,
+    async ({ storage, collector }) => {
+      const work = () => collector.collect({ untagged, repository })
+      const report = dryRun ? await work() : await withLease(storage, work)
+      if (!report) throw new CommandError('another collector is at work on this store; try again when it has ended')
+      console.log(json ? JSON.stringify({ dryRun, ...report }) : reportText(report, dryRun))
+      for (const { repository, message } of report.problems) console.error(`${repository}: ${message}`)
+      if (report.problems.length > 0) process.exitCode = 1
+    },
+    { dryRun }
+  )
+}
+
+function reportText(report: Report, dryRun: boolean): string {
+  const rows: [string, number][] = [
+    ['repositories looked at', report.repositories],
+    ['manifests', report.manifests],
+    ['links to blobs', report.links],
+    ['leftovers', report.leftovers],
+    ['contents', report.contents],
+    ['upload sessions', report.sessions]
+  ]
+  const table = rows.map(([what, count]) => `${what.padEnd(24)}${String(count).padStart(10)}`)
+  const bytes = `${bytesText(report.bytes)} ${dryRun ? 'would be freed' : 'freed'}, in ${durationText(report.durationMs)}`
+  return [dryRun ? 'Nothing was changed. This would go:' : 'Collected:', ...table, bytes].join('\n')
+}

@@ -1,0 +1,110 @@
+import type { Digest } from '../digest.ts'
+import {
+  allReferrersOf,
+  allTaggedOf,
+  manifestsOf,
+  parseFolderDigest,
+  parseReferrer,
+  parseTagKey,
+  parseTagOfValue,
+  type TagKey,
+  taggedKey,
+  tagsOf
+} from '../keys.ts'
+import { aged, batches, deleteAll, entries, grouped } from './listing.ts'
+import type { Round } from './round.ts'
+
+/**
+ * Takes what a crash or the end of a manifest left behind, once it is older than the grace: values of tags, and
+ * referrers, whose manifest is not there; values that a newer one stands for; reverses of values that are not there.
+ */
+export async function collectDangling(round: Round, name: string): Promise<void> {
+  await collectTags(round, name)
+  await collectReferrers(round, name)
+  await collectReverses(round, name)
+}
+
+/**
+ * Yields the candidates that nothing names. What names them is read after they were picked: of all that is written in
+ * a certain order, that is what tells a leftover from a write under way.
+ */
+async function* unnamed<T>(
+  round: Round,
+  candidates: AsyncIterable<[name: string, T]>,
+  named: () => AsyncIterable<string>
+): AsyncGenerator<T[]> {
+  for await (const batch of batches(candidates, round.batch)) {
+    const left = new Map<string, T[]>()
+    for (const [name, candidate] of batch) {
+      const same = left.get(name)
+      if (same) same.push(candidate)
+      else left.set(name, [candidate])
+    }
+    for await (const name of named()) left.delete(name)
+    yield [...left.values()].flat()
+  }
+}
+
+async function* manifestDigests(round: Round, name: string): AsyncGenerator<Digest> {
+  for await (const { key } of entries(round, manifestsOf(name))) yield parseFolderDigest(key)
+}
+
+interface Tag {
+  tag: string
+  /** Newest first. */
+  values: TagKey[]
+}
+
+async function collectTags(round: Round, name: string): Promise<void> {
+  for await (const dangling of unnamed(round, oldTags(round, name), () => manifestDigests(round, name))) {
+    // The whole tag: without its first value an older one would show.
+    for (const { tag, values } of dangling) await dropValues(round, name, tag, values)
+  }
+}
+
+/** Tags by the digest that they name, where that was written longer ago than the grace. */
+async function* oldTags(round: Round, name: string): AsyncGenerator<[Digest, Tag]> {
+  for await (const [tag, listed] of grouped(aged(round, tagsOf(name)), ({ key }) => parseTagOfValue(key))) {
+    const values = listed.map(({ key }) => parseTagKey(key))
+    const isOld = (_: TagKey, index: number): boolean => listed[index]!.ageMs > round.graceMs
+    const over = values.filter((value, index) => index > 0 && isOld(value, index))
+    await dropValues(round, name, tag, over)
+    if (isOld(values[0]!, 0)) yield [values[0]!.digest, { tag, values: values.filter(value => !over.includes(value)) }]
+  }
+}
+
+async function dropValues({ registry, report }: Round, name: string, tag: string, values: TagKey[]): Promise<void> {
+  await registry.tags.drop(name, tag, values)
+  report.leftovers += values.length
+}
+
+async function collectReferrers(round: Round, name: string): Promise<void> {
+  for await (const keys of unnamed(round, oldReferrers(round, name), () => manifestDigests(round, name))) {
+    await deleteAll(round, keys)
+    round.report.leftovers += keys.length
+  }
+}
+
+async function* oldReferrers(round: Round, name: string): AsyncGenerator<[Digest, string]> {
+  for await (const { key, ageMs } of aged(round, allReferrersOf(name))) {
+    if (ageMs > round.graceMs) yield [parseReferrer(key), key]
+  }
+}
+
+async function collectReverses(round: Round, name: string): Promise<void> {
+  for await (const keys of unnamed(round, oldReverses(round, name), () => reversesOfValues(round, name))) {
+    await deleteAll(round, keys, false)
+    round.report.leftovers += keys.length
+  }
+}
+
+async function* oldReverses(round: Round, name: string): AsyncGenerator<[string, string]> {
+  for await (const { key, ageMs } of aged(round, allTaggedOf(name))) if (ageMs > round.graceMs) yield [key, key]
+}
+
+async function* reversesOfValues(round: Round, name: string): AsyncGenerator<string> {
+  for await (const { key } of entries(round, tagsOf(name))) {
+    const { digest, nonce } = parseTagKey(key)
+    yield taggedKey(name, digest, parseTagOfValue(key), nonce)
+  }
+}

@@ -1,0 +1,38 @@
+import type { StorageDriver } from '../storage/driver.ts'
+import { orphanKey, parseFolderDigest, parseLink } from './keys.ts'
+import { parallel } from './parallel.ts'
+
+export interface OrphanOptions {
+  storage: StorageDriver
+  graceMs: number
+  /** A clock in ms, for how long something took. Default: one that nobody sets. */
+  now?: () => number
+}
+
+/** Writes as many entries at a time. */
+const WIDTH = 8
+
+/** Contents that lost a link: each has an entry, so that a collector finds it and nobody shares it meanwhile. */
+export function createOrphans({ storage, graceMs, now = () => performance.now() }: OrphanOptions) {
+  /**
+   * Deletes just these links, of any blobs. Word of the loss comes before the loss: a crash in between leaves an entry
+   * too many, never content forgotten. The entry tells the digest, by which the collector finds the hint.
+   */
+  async function unlink(links: readonly string[]): Promise<void> {
+    const lost = new Map(links.map(key => [parseLink(key).content, parseFolderDigest(key)]))
+    for (let late = true; late; ) {
+      const begun = now()
+      await parallel([...lost], WIDTH, ([content, digest]) => storage.put(orphanKey(content), Buffer.from(digest)))
+      // An entry must still be young when the link goes (docs/storage.md, "Collecting"): if we were held up, once more.
+      late = now() - begun > graceMs / 4
+    }
+    await storage.delete(links)
+  }
+
+  /** Whether content has lost a link, so that a collector may take it. */
+  const has = async (content: string): Promise<boolean> => (await storage.stat(orphanKey(content))) !== undefined
+
+  return { unlink, has }
+}
+
+export type Orphans = ReturnType<typeof createOrphans>

@@ -52,6 +52,6 @@ function seedImage(folder: string, repository: string, tag: string): void {
   const manifest = imageOf(config, [layer])
   const bytes = Buffer.from(JSON.stringify(manifest))
   const header = Buffer.from(`${JSON.stringify({ mediaType: manifest.mediaType })}\n`)
-  put(folder, recordKey(repository, digestBytes(bytes)), Buffer.concat([header, bytes]))
+  put(folder, recordKey(repository, digestBytes(bytes), 1), Buffer.concat([header, bytes]))
   seedTag(folder, repository, tag, digestBytes(bytes))
 }

@@ -7,7 +7,7 @@ import { type Digest, parseDigest } from './digest.ts'
  *
  *   content/<2 hex>/<id>                                             bytes of one finished upload
  *   repositories/<name>/_blobs/<alg>/<hex>/<nonce>.<content>.<size>  "this repository holds this blob": a link
- *   repositories/<name>/_manifests/<alg>/<hex>/<nonce>               one header line, then the exact bytes pushed
+ *   repositories/<name>/_manifests/<alg>/<hex>/<inverted seq>.<nonce>    one header line, then the exact bytes pushed
  *   repositories/<name>/_tags/<tag>!/<inverted seq>.<nonce>.<alg>-<hex>   the first key is the tag's digest
  *   repositories/<name>/_tagged/<alg>/<hex>/<tag>.<nonce>            reverse of the above
  *   repositories/<name>/_referrers/<alg>/<hex>/<alg>-<hex>.<nonce>   the referrer's descriptor
@@ -26,6 +26,9 @@ import { type Digest, parseDigest } from './digest.ts'
  * `/`, which sorts after `-` and `.`, a listing would put `v1-rc` before `v1`. */
 const TAG_END = '!'
 const SEQ_MAX = 2 ** 48 - 1
+/** The higher the number, the earlier it sorts. */
+const inverted = (seq: number): string => (SEQ_MAX - seq).toString(16).padStart(12, '0')
+const seqOf = (inverted: string): number => SEQ_MAX - Number.parseInt(inverted, 16)
 
 export interface BlobLink {
   key: string
@@ -78,7 +81,10 @@ export function parseLink(key: string): BlobLink {
 
 export const manifestsOf = (name: string): string => `${inRepository(name)}_manifests/`
 export const recordsOf = (name: string, digest: Digest): string => `${manifestsOf(name)}${folder(digest)}/`
-export const recordKey = (name: string, digest: Digest): string => `${recordsOf(name, digest)}${nonce()}`
+/** The first one is what the manifest was last pushed as. Ages don't tell: a bucket's are whole seconds. */
+export const recordKey = (name: string, digest: Digest, seq: number): string =>
+  `${recordsOf(name, digest)}${inverted(seq)}.${nonce()}`
+export const parseRecordSeq = (key: string): number => seqOf(lastPart(key).split('.')[0] ?? '')
 
 export const tagsOf = (name: string): string => `${inRepository(name)}_tags/`
 export const tagFolder = (name: string, tag: string): string => `${tagsOf(name)}${tag}${TAG_END}/`
@@ -87,12 +93,11 @@ export const parseTagFolder = (key: string): string => lastPart(key.slice(0, -1)
 /** The tag that a value is of. */
 export const parseTagOfValue = (key: string): string => parseTagFolder(key.slice(0, key.lastIndexOf('/') + 1))
 export function tagKey(name: string, tag: string, seq: number, nonce: string, digest: Digest): string {
-  const inverted = (SEQ_MAX - seq).toString(16).padStart(12, '0')
-  return `${tagFolder(name, tag)}${inverted}.${nonce}.${flat(digest)}`
+  return `${tagFolder(name, tag)}${inverted(seq)}.${nonce}.${flat(digest)}`
 }
 export function parseTagKey(key: string): TagKey {
-  const [inverted = '', nonce = '', digest = ''] = lastPart(key).split('.')
-  return { key, seq: SEQ_MAX - Number.parseInt(inverted, 16), nonce, digest: unflat(digest) }
+  const [place = '', nonce = '', digest = ''] = lastPart(key).split('.')
+  return { key, seq: seqOf(place), nonce, digest: unflat(digest) }
 }
 
 export const allTaggedOf = (name: string): string => `${inRepository(name)}_tagged/`

@@ -3,7 +3,7 @@ import type { Blobs } from './blobs.ts'
 import type { ObjectCache } from './cache.ts'
 import { algorithmOf, type Digest, digestBytes, parseDigest } from './digest.ts'
 import { RegistryError } from './errors.ts'
-import { recordKey, recordsOf } from './keys.ts'
+import { parseRecordSeq, recordKey, recordsOf } from './keys.ts'
 import { type Manifest, type ManifestReference, parseManifest } from './manifest-schema.ts'
 import { isIndex } from './media-types.ts'
 import type { Reference } from './names.ts'
@@ -37,6 +37,12 @@ export interface StoredManifest {
   bytes: Buffer
 }
 
+/** A record, its age in ms, and its place in the sequence of the manifest's records. */
+interface Found extends StoredManifest {
+  ageMs: number
+  seq: number
+}
+
 export interface PushedManifest {
   digest: Digest
   subject: Digest | undefined
@@ -53,14 +59,9 @@ export function createManifests(options: ManifestOptions) {
 
   const unknown = (reference: string): RegistryError => new RegistryError('manifest-unknown', { reference })
 
-  /** The newest record of a manifest, with its age in ms. */
-  async function find(
-    name: string,
-    digest: Digest,
-    list: Look = storage.list
-  ): Promise<(StoredManifest & { ageMs: number }) | undefined> {
-    const entries = await list(recordsOf(name, digest), { ages: true })
-    for (const { key, ageMs = 0 } of entries.sort((a, b) => a.ageMs! - b.ageMs!)) {
+  /** The newest record of a manifest. */
+  async function find(name: string, digest: Digest, list: Look = storage.list): Promise<Found | undefined> {
+    for (const { key, ageMs = 0 } of await list(recordsOf(name, digest), { ages: true })) {
       let stored = cache.get(key)
       if (!stored) {
         const bytes = (await storage.get(key))?.bytes
@@ -68,7 +69,7 @@ export function createManifests(options: ManifestOptions) {
         stored = readRecord(digest, bytes)
         cache.set(key, stored, bytes.length)
       }
-      return { ...stored, ageMs }
+      return { ...stored, ageMs, seq: parseRecordSeq(key) }
     }
     return undefined
   }
@@ -153,7 +154,7 @@ export function createManifests(options: ManifestOptions) {
   ): Promise<void> {
     const record = await find(name, digest)
     const reliable = record?.mediaType === manifest.mediaType && record.ageMs < graceMs / 2
-    if (!reliable) await writeRecord(name, { digest, mediaType: manifest.mediaType, bytes })
+    if (!reliable) await writeRecord(name, { digest, mediaType: manifest.mediaType, bytes }, record)
     if (manifest.subject) await referrers.add(name, manifest.subject, digest, manifest, bytes.length)
     await tags.point(name, names, digest)
   }
@@ -185,16 +186,22 @@ export function createManifests(options: ManifestOptions) {
     if (kind === 'entry') {
       const child = await find(name, digest)
       if (child) {
-        if (child.ageMs >= graceMs / 2) await writeRecord(name, child)
+        if (child.ageMs >= graceMs / 2) await writeRecord(name, child, child)
         return child.bytes.length
       }
     }
     return (await blobs.rely(name, digest))?.size
   }
 
-  async function writeRecord(name: string, { digest, mediaType, bytes }: StoredManifest): Promise<void> {
+  /** @param before the newest one so far */
+  async function writeRecord(
+    name: string,
+    { digest, mediaType, bytes }: StoredManifest,
+    before: Found | undefined
+  ): Promise<void> {
     const header = `${JSON.stringify({ mediaType })}\n`
-    await storage.put(recordKey(name, digest), Buffer.concat([Buffer.from(header), bytes]), { ifAbsent: true })
+    const key = recordKey(name, digest, (before?.seq ?? 0) + 1)
+    await storage.put(key, Buffer.concat([Buffer.from(header), bytes]), { ifAbsent: true })
   }
 
   /** spec end-9. By digest the tags that point at it go as well. Throws `manifest-unknown`. */

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { type Digest, digestBytes } from '../../src/registry/digest.ts'
 import { RegistryError } from '../../src/registry/errors.ts'
 import type { Registry, RegistryOptions } from '../../src/registry/registry.ts'
-import { INDEX, indexOf, json } from '../support/images.ts'
+import { DOCKER_LIST, INDEX, indexOf, json } from '../support/images.ts'
 import { crash, everyOrder, type Run, type Scene, someOrder } from '../support/interleave.ts'
 import { createWorld, GRACE, type World } from '../support/world.ts'
 
@@ -220,6 +220,16 @@ t.test('so do three, in any order', async t => {
     { numRuns: 100 }
   )
   t.pass('as if they had come one after the other')
+})
+
+t.test('the type that a manifest was last pushed with counts, be the store’s clock as coarse as it may', async t => {
+  const { manifests } = createWorld().process()
+  const bytes = json({ schemaVersion: 2, manifests: [] })
+  const types = [INDEX, DOCKER_LIST, INDEX, DOCKER_LIST]
+  for (const mediaType of types) {
+    await manifests.put('app', { tag: 'T' }, bytes, mediaType)
+    t.match(await manifests.get('app', { digest: digestBytes(bytes) }, any), { mediaType })
+  }
 })
 
 t.test('two tags moved at once on a folder that ignores case', async t => {

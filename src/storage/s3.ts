@@ -1,13 +1,12 @@
 import type { StorageDriver } from './driver.ts'
 import { type BucketOptions, openBucket } from './s3/bucket.ts'
 import { checkBucket } from './s3/check.ts'
+import { S3_DEFAULTS } from './s3/defaults.ts'
 import { storageError } from './s3/errors.ts'
 import { createObjects } from './s3/objects.ts'
 import { createBudget } from './s3/parts.ts'
 import { createUploads } from './s3/uploads.ts'
 import { createLocalWrites, createWrites } from './s3/writes.ts'
-
-const MIB = 1024 * 1024
 
 export interface S3Options extends BucketOptions {
   /** Bytes of the first parts of a multipart upload: 5 MiB to 5 GiB. Default 8 MiB. */
@@ -32,7 +31,11 @@ export interface S3Driver extends StorageDriver {
  * @throws StorageError `failed`, in one sentence for the operator, when the bucket can't be used
  */
 export async function openS3(options: S3Options): Promise<S3Driver> {
-  const { partSize = 8 * MIB, partGrowth = true, bufferMemory = 64 * MIB } = options
+  const {
+    partSize = S3_DEFAULTS.partSize,
+    partGrowth = S3_DEFAULTS.partGrowth,
+    bufferMemory = S3_DEFAULTS.bufferMemory
+  } = options
   const bucket = await openBucket(options)
   const conditionalWrites = await checkBucket(bucket, options).catch(error => {
     bucket.client.destroy()

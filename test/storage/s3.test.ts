@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
+import { loadConfig } from '../../src/config.ts'
 import { explain } from '../../src/storage/s3/check.ts'
+import { S3_DEFAULTS } from '../../src/storage/s3/defaults.ts'
 import { isPassing, patiently, RequestFailed, storageError } from '../../src/storage/s3/errors.ts'
 import { createBudget, createGathering, MOST_PARTS, sizeOfPart } from '../../src/storage/s3/parts.ts'
 import { MIB } from './contract/parts.ts'
@@ -11,6 +13,12 @@ const refusal = (code: string, status?: number): RequestFailed =>
     message: 'S3 said so',
     ...(status && { $metadata: { httpStatusCode: status } })
   })
+
+t.test('an embedder gets the defaults of the configuration', t => {
+  const { s3, bufferMemoryBytes } = loadConfig({ STORAGE_DRIVER: 's3', S3_BUCKET: 'images', S3_REGION: 'eu-central-1' })
+  t.match({ ...s3, bufferMemory: bufferMemoryBytes }, S3_DEFAULTS)
+  t.end()
+})
 
 t.test('what S3 says becomes a fault', async t => {
   for (const [code, status, expected] of [

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { S3Client, type StorageClass } from '@aws-sdk/client-s3'
 import { NodeHttpHandler } from '@smithy/node-http-handler'
 import { StorageError } from '../driver.ts'
+import { S3_DEFAULTS } from './defaults.ts'
 import { RequestFailed } from './errors.ts'
 
 type Encryption = 'AES256' | 'aws:kms' | 'aws:kms:dsse'
@@ -27,7 +28,7 @@ export interface BucketOptions {
   kmsKeyId?: string | undefined
   /** Of the content of blobs; all else is small and stays in the default class. */
   storageClass?: string | undefined
-  /** Most connections at a time. Default 64. */
+  /** Most connections at a time. Default 256. */
   maxSockets?: number
   /** The clock that ages are told by; for tests. */
   now?: () => number
@@ -57,7 +58,6 @@ export interface Bucket {
 const IDLE_MS = 30_000
 const CONNECT_MS = 5_000
 const TRIES = 5
-const SOCKETS = 64
 
 /** @throws StorageError `failed` when the file of certificates can't be read */
 export async function openBucket(options: BucketOptions): Promise<Bucket> {
@@ -88,7 +88,14 @@ export async function openBucket(options: BucketOptions): Promise<Bucket> {
 }
 
 async function createClient(options: BucketOptions): Promise<S3Client> {
-  const { region, endpoint, credentials, forcePathStyle = false, maxSockets = SOCKETS, onRequest } = options
+  const {
+    region,
+    endpoint,
+    credentials,
+    forcePathStyle = false,
+    maxSockets = S3_DEFAULTS.maxSockets,
+    onRequest
+  } = options
   const agent = { keepAlive: true, maxSockets }
   const client = new S3Client({
     region,

@@ -1,89 +1,33 @@
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
-import { request as secureRequest } from 'node:https'
-import type { AddressInfo } from 'node:net'
-import { pipeline } from 'node:stream/promises'
+import type { IncomingMessage } from 'node:http'
 import t, { type Test } from 'tap'
 import { openS3, type S3Driver, type S3Options } from '../../src/storage/s3.ts'
 import { fault, from, inPieces, MIB, whole } from '../storage/contract/parts.ts'
 import { endpoint, keysBelow, multipartsOf, scratchPrefix, settings } from '../support/s3.ts'
+import { startProxy, type Trouble } from './proxy.ts'
 
-/** What befalls a request: `busy` is 503, `reset` breaks before the answer, `lost` after S3 did it, `cut` in the body. */
-type Trouble = 'busy' | 'reset' | 'lost' | 'cut' | 'unconditional' | undefined
-
-/** A proxy between driver and server. `trouble` is asked about each request, with how many there were before it. */
+/** A driver on the other side of a proxy. `trouble` is asked about each request. */
 async function proxied(
   t: Test,
   options: Partial<S3Options>,
-  trouble: (request: IncomingMessage, nth: number) => Trouble
+  trouble: (request: IncomingMessage) => Trouble | undefined
 ) {
   const prefix = await scratchPrefix(t)
-  let nth = 0
-  const server = createServer((asked, answer) => {
-    forward(asked, answer, trouble(asked, nth++)).catch(() => answer.destroy())
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  const driver = await openS3(settings({ prefix, endpoint: `http://127.0.0.1:${port}`, partSize: 5 * MIB, ...options }))
+  const proxy = await startProxy(endpoint!, trouble)
+  const driver = await openS3(settings({ prefix, endpoint: proxy.url, partSize: 5 * MIB, ...options }))
   t.teardown(async () => {
     await driver.close()
-    server.closeAllConnections()
-    server.close()
+    proxy.close()
   })
   const leftovers = async () => [...(await keysBelow(`${prefix}/uploads`)), ...(await multipartsOf(`${prefix}/made`))]
   return { driver, leftovers }
-}
-
-async function forward(asked: IncomingMessage, answer: ServerResponse, trouble: Trouble): Promise<void> {
-  if (trouble === 'busy' || trouble === 'unconditional') {
-    asked.resume()
-    const [status, code] = trouble === 'busy' ? [503, 'SlowDown'] : [501, 'NotImplemented']
-    answer.writeHead(status, { 'content-type': 'application/xml' }).end(`<Error><Code>${code}</Code></Error>`)
-    return
-  }
-  if (trouble === 'reset') {
-    asked.socket.destroy()
-    return
-  }
-  const { hostname, port, protocol } = new URL(endpoint!)
-  const send = protocol === 'https:' ? secureRequest : request
-  const { method, url: path, headers } = asked
-  const passed = send({
-    hostname,
-    port,
-    method,
-    path,
-    headers,
-    setHost: false,
-    agent: false,
-    rejectUnauthorized: false
-  })
-  const answered = once(passed, 'response') as Promise<[IncomingMessage]>
-  await pipeline(asked, passed)
-  const [given] = await answered
-  if (trouble === 'lost') {
-    given.destroy()
-    asked.socket.destroy()
-    return
-  }
-  answer.writeHead(given.statusCode!, given.rawHeaders)
-  if (trouble !== 'cut') return pipeline(given, answer)
-  let sent = 0
-  for await (const chunk of given) {
-    answer.write(chunk)
-    if ((sent += chunk.length) > 200_000) break
-  }
-  given.destroy()
-  answer.socket?.destroySoon()
 }
 
 /** Each kind of request meets with a trouble the first time. */
 function firstTime(trouble: Trouble, matches: (request: IncomingMessage) => boolean) {
   const met = new Set<string>()
   let on = false
-  const ask = (request: IncomingMessage): Trouble => {
+  const ask = (request: IncomingMessage): Trouble | undefined => {
     if (!on || !matches(request)) return undefined
     const kind = `${request.method} ${request.url?.replace(/uploadId=[^&]*/, '')}`
     if (met.has(kind)) return undefined
@@ -108,7 +52,7 @@ async function pushAndPull(t: Test, driver: S3Driver): Promise<void> {
   t.equal(await driver.stat('a/b'), undefined)
 }
 
-for (const trouble of ['busy', 'reset', 'lost', 'cut'] as const) {
+for (const trouble of ['busy', 'reset', 'torn', 'lost', 'cut'] as const) {
   t.test(`all goes well where each request first meets with trouble: ${trouble}`, async t => {
     const troubled = firstTime(trouble, ({ method }) => trouble !== 'cut' || method === 'GET')
     const { driver, leftovers } = await proxied(t, {}, troubled.ask)

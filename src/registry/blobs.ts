@@ -161,7 +161,8 @@ export function createBlobs(options: BlobOptions) {
     await repositories.leaveIfEmpty(name)
   }
 
-  return { link, rely, head, get, shareable, orphaned: orphans.has, leaveHint, dropHint, mount, remove }
+  const { has: orphaned, mayLink } = orphans
+  return { link, rely, head, get, shareable, orphaned, mayLink, leaveHint, dropHint, mount, remove }
 }
 
 export type Blobs = ReturnType<typeof createBlobs>

@@ -1,6 +1,7 @@
 import type { StorageDriver } from '../storage/driver.ts'
 import type { Digest } from './digest.ts'
 import { RegistryError } from './errors.ts'
+import { createClock } from './gc/clock.ts'
 import { collectContents } from './gc/contents.ts'
 import { collectDangling } from './gc/dangling.ts'
 import { collectLinks } from './gc/links.ts'
@@ -24,8 +25,8 @@ export interface CollectorOptions {
   uploadExpiryMs: number
   /** Most things held in memory while what keeps them is looked for. Default 100,000: some 30 MB. */
   batch?: number
-  /** ms since 1970; tests turn it. */
-  now?: () => number
+  /** A clock in ms; tests turn it. Default: the machine's, and a collection stops when that was set. */
+  now?: (() => number) | undefined
 }
 
 export interface CollectOptions {
@@ -45,19 +46,23 @@ export interface CollectOptions {
  * once, and each may be killed anywhere.
  */
 export function createCollector(options: CollectorOptions) {
-  const { storage, registry, graceMs, uploadExpiryMs, batch = 100_000, now = Date.now } = options
-  const orphans = createOrphans({ storage, graceMs, now })
-  const begin = (signal?: AbortSignal): Round => ({
-    storage,
-    registry,
-    orphans,
-    graceMs,
-    expiryMs: uploadExpiryMs,
-    now,
-    batch,
-    signal,
-    report: emptyReport()
-  })
+  const { storage, registry, graceMs, uploadExpiryMs, batch = 100_000 } = options
+
+  function begin(signal?: AbortSignal): Round {
+    const now = options.now ?? createClock()
+    const orphans = createOrphans({ storage, graceMs, now })
+    return {
+      storage,
+      registry,
+      orphans,
+      graceMs,
+      expiryMs: uploadExpiryMs,
+      now,
+      batch,
+      signal,
+      report: emptyReport()
+    }
+  }
 
   /** One collection. Throws `StorageError` when the store fails; what went before that is gone. */
   async function collect({ untagged = false, repository, signal }: CollectOptions = {}): Promise<Report> {

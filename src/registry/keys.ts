@@ -114,6 +114,8 @@ export const referrerKeys = (name: string, subject: Digest, digest: Digest): str
   `${referrersOf(name, subject)}${flat(digest)}.`
 export const referrerKey = (name: string, subject: Digest, digest: Digest): string =>
   `${referrerKeys(name, subject, digest)}${nonce()}`
+/** The beginning that a key has in common with the others by which the same manifest refers to the same subject. */
+export const parseReferrerKeys = (key: string): string => key.slice(0, key.lastIndexOf('.') + 1)
 export const parseReferrer = (key: string): Digest => unflat(lastPart(key).split('.')[0] ?? '')
 
 export function hintKey(digest: Digest): string {

@@ -32,7 +32,16 @@ export function createOrphans({ storage, graceMs, now = () => performance.now() 
   /** Whether content has lost a link, so that a collector may take it. */
   const has = async (content: string): Promise<boolean> => (await storage.stat(orphanKey(content))) !== undefined
 
-  return { unlink, has }
+  /**
+   * Whether content may get its first link from who has put it there: it has no entry, or such a young one that the
+   * listing which decides over it comes later than a request can last.
+   */
+  async function mayLink(content: string): Promise<boolean> {
+    const entry = await storage.stat(orphanKey(content))
+    return !entry || entry.ageMs < graceMs / 2
+  }
+
+  return { unlink, has, mayLink }
 }
 
 export type Orphans = ReturnType<typeof createOrphans>

@@ -214,11 +214,11 @@ export function createUploads({ storage, blobs, expiryMs, now = Date.now }: Uplo
     const committed = await storage.commit(session.id, key, state)
     if (!committed) return endedByAnother()
     const unbroken = !committed.existed && known?.writer === state?.writer && known?.size === state?.size
-    const actual =
-      known && unbroken && known.algorithm === algorithmOf(digest)
-        ? digestOf(known.algorithm, known.hash)
-        : await digestContent(session, algorithmOf(digest))
+    const hashed = known && unbroken && known.algorithm === algorithmOf(digest)
+    const actual = hashed ? digestOf(known.algorithm, known.hash) : await digestContent(session, algorithmOf(digest))
     if (actual === undefined) return endedByAnother()
+    // Content that has been there for a while may be about to be collected (docs/storage.md, "Collecting").
+    if (!hashed && !(await blobs.mayLink(session.id))) throw new RegistryError('upload-unknown')
     if (actual !== digest) {
       if (recorded && !(await end(session, NO_BLOB))) return endedByAnother()
       if (!committed.existed) await storage.delete([key], { durable: false })

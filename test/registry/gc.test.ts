@@ -1,8 +1,10 @@
 import t from 'tap'
 import { type Digest, digestBytes } from '../../src/registry/digest.ts'
+import { createClock } from '../../src/registry/gc/clock.ts'
 import { withoutWrites } from '../../src/registry/gc/dry-run.ts'
 import { withLease } from '../../src/registry/gc/lease.ts'
 import { emptyReport } from '../../src/registry/gc/report.ts'
+import { createCollector } from '../../src/registry/gc.ts'
 import {
   allReferrersOf,
   allTaggedOf,
@@ -253,9 +255,62 @@ t.test('content of an upload that died before its link', async t => {
   world.pass(1)
   await world.collect()
   t.strictSame(await world.keys('gc/'), [orphanKey(id)], 'older content gets an entry')
-  t.equal(await kindOf(uploads.finish('app', session, layer, chunk())), 'upload-unknown', 'and nobody links it now')
+  world.pass(GRACE / 2)
+  t.equal(await kindOf(uploads.finish('app', session, layer, chunk())), 'upload-unknown', 'and nobody links it then')
   await world.rounds(2)
   t.strictSame(await world.keys('content/'), [])
+})
+
+t.test('content that gets its entry while its upload is being closed', async t => {
+  const world = createCollecting()
+  const { uploads } = world.registry
+  const session = await uploads.start('app')
+  await uploads.append('app', session, chunk(LAYER.toString()))
+  // A bucket may tell the age that the upload has, not the object: an hour of reading is long then.
+  const storage: StorageDriver = {
+    ...world.storage,
+    read: async (key, range) => {
+      world.pass(GRACE + 1)
+      await world.collect()
+      world.pass(GRACE / 2 - 1)
+      return world.storage.read(key, range)
+    }
+  }
+  await world.process({ storage }).uploads.finish('app', session, layer, chunk())
+  t.equal((await world.keys('gc/')).length, 1)
+  await world.rounds(3)
+  t.strictSame(await world.keys('gc/'), [])
+  t.strictSame(await world.keys('content/'), [], 'which no manifest names')
+})
+
+t.test('content of a deleted blob, whose upload nobody remembers to have ended', async t => {
+  const world = createCollecting()
+  const { uploads, blobs } = world.registry
+  const session = await uploads.start('app')
+  await uploads.finish('app', session, layer, chunk(LAYER.toString()))
+  await world.storage.delete(await world.keys('ended/')) // as a power cut may
+  await blobs.remove('app', layer)
+  world.pass(GRACE / 2)
+  t.equal(await kindOf(uploads.finish('app', session, layer, chunk())), 'upload-unknown', 'is not linked any more')
+})
+
+t.test('a collection stops when the clock is set or the machine stands still', async t => {
+  let [wall, steady] = [1e12, 0]
+  const clock = createClock(
+    () => wall,
+    () => steady
+  )
+  const pass = (ms: number, ticks = ms): number => {
+    wall += ms
+    steady += ticks
+    return clock()
+  }
+  t.equal(pass(0), 1e12)
+  t.equal(pass(3_600_000, 3_601_000), 1e12 + 3_600_000, 'a clock may drift')
+  t.throws(() => pass(1000, 0), { message: /1000 ms apart/ })
+  t.throws(() => pass(1000), 'and stays stopped')
+  t.throws(() => pass(-3000, 1000))
+  t.type((await createCollector({ ...createCollecting().options(), now: undefined }).collect()).durationMs, 'number')
 })
 
 t.test('content that was committed while its upload is still open', async t => {
@@ -414,6 +469,7 @@ t.test('what dangles goes once it is older than the grace', async t => {
     ],
     'a value below the one that counts': nonce => [tagKey('app', 'v1', 0, nonce, image)],
     'a referrer': () => [referrerKey('app', image, gone)],
+    'a referrer, more than once': () => [1, 2, 3].map(() => referrerKey('app', image, gone)),
     'the reverse of a value': nonce => [taggedKey('app', image, 'v1', nonce), taggedKey('app', gone, 'lost', nonce)]
   }
   for (const [what, make] of Object.entries(dangling)) {
@@ -430,6 +486,22 @@ t.test('what dangles goes once it is older than the grace', async t => {
     await world.collect()
     t.strictSame(await world.keys(''), before, `${what}: and nothing else`)
   }
+})
+
+t.test('of keys by which a manifest refers to a subject the newest stays', async t => {
+  const world = createCollecting()
+  const subject = json(indexOf([]))
+  const referrer = json(indexOf([], { subject: descriptor(subject, INDEX) }))
+  await pushManifests(world, { referrer: () => ({ bytes: referrer }) })
+  const before = await world.keys(allReferrersOf('app'))
+  const [older] = before
+  world.pass(GRACE)
+  await world.storage.put(referrerKey('app', digestBytes(subject), digestBytes(referrer)), json({}))
+  world.pass(1)
+  await world.collect()
+  const left = await world.keys(allReferrersOf('app'))
+  t.equal(left.length, 1)
+  t.not(left[0], older)
 })
 
 t.test('a dangling tag goes oldest value first', async t => {
@@ -590,6 +662,19 @@ t.test('a collection that is called off', async t => {
   const world = await untidy()
   const reason = new Error('closing')
   await t.rejects(world.collect({ signal: AbortSignal.abort(reason) }), reason)
+
+  const closing = new AbortController()
+  const storage: StorageDriver = {
+    ...world.storage,
+    list: async (prefix, options) => {
+      const entries = await world.storage.list(prefix, options)
+      if (options?.ages && prefix === 'gc/orphans/') closing.abort(reason)
+      return entries
+    }
+  }
+  const contents = await world.keys('content/')
+  await t.rejects(world.collector({ storage }).collect({ signal: closing.signal }), reason, 'before the next deletions')
+  t.strictSame(await world.keys('content/'), contents)
 })
 
 t.test('one collector works at a time', async t => {

@@ -15,7 +15,9 @@ export interface Collecting extends World {
   registry: Registry
   /** The clock that the store tells ages by. */
   now(): number
-  /** A collector in a process of its own. */
+  /** What a collector in a process of its own is made of. */
+  options(more?: Partial<CollectorOptions>): CollectorOptions
+  /** Such a collector. */
   collector(options?: Partial<CollectorOptions>): ReturnType<typeof createCollector>
   /** One collection with such a collector. */
   collect: ReturnType<typeof createCollector>['collect']
@@ -36,11 +38,12 @@ export function createCollecting(options: Partial<RegistryOptions> = {}): Collec
     world.pass(ms)
   }
   const registry = world.process({ cacheBytes: 0, ...options })
-  const collector = (more: Partial<CollectorOptions> = {}) => {
+  const optionsOf = (more: Partial<CollectorOptions> = {}): CollectorOptions => {
     const storage = more.storage ?? world.storage
     const own = world.process({ cacheBytes: 0, storage })
-    return createCollector({ storage, registry: own, graceMs: GRACE, uploadExpiryMs: EXPIRY, now, ...more })
+    return { storage, registry: own, graceMs: GRACE, uploadExpiryMs: EXPIRY, now, ...more }
   }
+  const collector = (more?: Partial<CollectorOptions>) => createCollector(optionsOf(more))
   const pushBlob = (name: string, bytes: Buffer) =>
     registry.uploads.single(name, digestBytes(bytes), chunk(bytes.toString()))
   return {
@@ -48,6 +51,7 @@ export function createCollecting(options: Partial<RegistryOptions> = {}): Collec
     now,
     pass,
     registry,
+    options: optionsOf,
     collector,
     collect: options => collector().collect(options),
     pushBlob,

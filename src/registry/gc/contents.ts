@@ -3,7 +3,6 @@ import {
   blobsOf,
   CONTENTS,
   contentKey,
-  endedKey,
   ORPHANS,
   orphanKey,
   parseContentKey,
@@ -37,8 +36,8 @@ export async function collectContents(round: Round): Promise<void> {
     }
     await forgive(round, named, begun)
     const left = (wanted: Candidate) => [...candidates].flatMap(([content, is]) => (is === wanted ? [content] : []))
-    for (const contents of chunksOf(left('ripe'))) await take(round, contents, begun)
-    for (const contents of chunksOf(left('unmarked'))) await mark(round, contents)
+    for (const contents of chunksOf(round, left('ripe'))) await take(round, contents, begun)
+    for (const contents of chunksOf(round, left('unmarked'))) await mark(round, contents)
   }
 }
 
@@ -73,7 +72,7 @@ async function* linkedContents(round: Round): AsyncGenerator<string> {
  * right after, and from then on the entry must stay, which was written anew for it.
  */
 async function forgive(round: Round, contents: string[], begun: number): Promise<void> {
-  for (const chunk of chunksOf(contents)) {
+  for (const chunk of chunksOf(round, contents)) {
     if (round.now() - begun > round.graceMs / 2) return
     await round.storage.delete(chunk.map(orphanKey))
   }
@@ -123,16 +122,14 @@ async function lookAgain(
 }
 
 /**
- * Gives an entry to content that has neither that nor a link: its upload died before it was linked. The upload is
- * ended first, since its closing PUT could be repeated and would link what may go by then.
+ * Gives an entry to content that has neither that nor a link: its upload died before it was linked, or is about to link
+ * it, and that still holds then (`Orphans.mayLink`).
  */
 async function mark({ storage, graceMs }: Round, contents: string[]): Promise<void> {
   await parallel(contents, WIDTH, async content => {
     const stored = await storage.stat(contentKey(content))
     // Content of an open upload is not content yet: the upload is gone on with, or expires.
     if (!stored || stored.ageMs <= graceMs || (await storage.upload(content))) return
-    // An end record that tells nothing says that the upload failed.
-    await storage.put(endedKey(content), Buffer.alloc(0), { ifAbsent: true })
     await storage.put(orphanKey(content), Buffer.alloc(0), { ifAbsent: true })
   })
 }

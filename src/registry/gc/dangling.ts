@@ -5,18 +5,19 @@ import {
   manifestsOf,
   parseFolderDigest,
   parseReferrer,
+  parseReferrerKeys,
   parseTagKey,
   parseTagOfValue,
   type TagKey,
   taggedKey,
   tagsOf
 } from '../keys.ts'
-import { aged, batches, deleteAll, entries, grouped } from './listing.ts'
+import { aged, batches, deleteAll, entries, grouped, surplus } from './listing.ts'
 import type { Round } from './round.ts'
 
 /**
  * Takes what a crash or the end of a manifest left behind, once it is older than the grace: values of tags, and
- * referrers, whose manifest is not there; values that a newer one stands for; reverses of values that are not there.
+ * referrers, whose manifest is not there; those that a newer one stands for; reverses of values that are not there.
  */
 export async function collectDangling(round: Round, name: string): Promise<void> {
   await collectTags(round, name)
@@ -85,9 +86,15 @@ async function collectReferrers(round: Round, name: string): Promise<void> {
   }
 }
 
+/** Referrers by their digest; what a newer key of the same one stands for goes at once. */
 async function* oldReferrers(round: Round, name: string): AsyncGenerator<[Digest, string]> {
-  for await (const { key, ageMs } of aged(round, allReferrersOf(name))) {
-    if (ageMs > round.graceMs) yield [parseReferrer(key), key]
+  for await (const [, keys] of grouped(aged(round, allReferrersOf(name)), ({ key }) => parseReferrerKeys(key))) {
+    const over = surplus(keys, round.graceMs)
+    await deleteAll(round, over, false)
+    round.report.leftovers += over.length
+    for (const { key, ageMs } of keys) {
+      if (ageMs > round.graceMs && !over.includes(key)) yield [parseReferrer(key), key]
+    }
   }
 }
 

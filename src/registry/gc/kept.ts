@@ -35,10 +35,13 @@ export async function findKept(round: Round, name: string, isOld: (digest: Diges
   for await (const { digest, manifest } of readManifests(round, name)) {
     if (!isOld(digest)) keep(digest, { young: true })
     const entries = manifest.references.filter(({ kind }) => kind === 'entry').map(({ digest }) => digest)
-    if (entries.length > 0) children.set(digest, [...(children.get(digest) ?? []), ...entries])
-    if (!manifest.subject) continue
+    // The same bytes may have been pushed as two types, of which each names something else.
+    if (entries.length > 0) children.set(digest, (children.get(digest) ?? []).concat(entries))
+    if (!manifest.subject || subjects.has(digest)) continue // one more record of it
     subjects.set(digest, manifest.subject)
-    referrers.set(manifest.subject, [...(referrers.get(manifest.subject) ?? []), digest])
+    const others = referrers.get(manifest.subject)
+    if (others) others.push(digest)
+    else referrers.set(manifest.subject, [digest])
   }
 
   for (let digest = queue.pop(); digest; digest = queue.pop()) {

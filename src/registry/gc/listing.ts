@@ -97,11 +97,15 @@ export async function* batches<T>(items: AsyncIterable<T>, size: number): AsyncG
   if (batch.length > 0) yield batch
 }
 
-export function chunksOf<T>(items: readonly T[], size = PAGE): T[][] {
-  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size))
+/** A page of items at a time, while the collection goes on. */
+export function* chunksOf<T>({ signal }: Round, items: readonly T[]): Generator<T[]> {
+  for (let at = 0; at < items.length; at += PAGE) {
+    signal?.throwIfAborted()
+    yield items.slice(at, at + PAGE)
+  }
 }
 
 /** Deletes keys, a page of them at a time. */
-export async function deleteAll({ storage }: Round, keys: readonly string[], durable = true): Promise<void> {
-  for (const chunk of chunksOf(keys)) await storage.delete(chunk, { durable })
+export async function deleteAll(round: Round, keys: readonly string[], durable = true): Promise<void> {
+  for (const chunk of chunksOf(round, keys)) await round.storage.delete(chunk, { durable })
 }

@@ -5,9 +5,9 @@ export interface CommandOptions {
   folder?: string
   env?: NodeJS.ProcessEnv
   input?: string | Buffer
+  /** It is killed after these. Default: 120. */
+  seconds?: number
 }
-
-const commandSeconds = 120
 
 /**
  * Runs a program to its end and returns its stdout, byte for byte.
@@ -18,7 +18,7 @@ export async function run(program: string, args: readonly string[], options: Com
   const child = spawn(program, args, {
     cwd: options.folder,
     env: options.env,
-    timeout: commandSeconds * 1000,
+    timeout: (options.seconds ?? 120) * 1000,
     killSignal: 'SIGKILL'
   })
   child.stdin.on('error', () => undefined).end(options.input ?? '')

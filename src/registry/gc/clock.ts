@@ -13,7 +13,9 @@ export function createClock(wall = Date.now, steady = () => performance.now()): 
     const [time, ticks] = [wall(), steady()]
     const [passed, ticked] = [time - lastWall, ticks - lastSteady]
     if (Math.abs(passed - ticked) > GRAIN_MS + DRIFT * ticked) {
-      throw new Error(`the clocks went ${Math.round(passed - ticked)} ms apart: the time was set, or the machine stood still`)
+      throw new Error(
+        `the clocks went ${Math.round(passed - ticked)} ms apart: the time was set, or the machine stood still`
+      )
     }
     lastWall = time
     lastSteady = ticks

@@ -37,10 +37,14 @@ export interface StoredManifest {
   bytes: Buffer
 }
 
-/** A record, its age in ms, and its place in the sequence of the manifest's records. */
-interface Found extends StoredManifest {
-  ageMs: number
+/** The records of a manifest. */
+interface Records {
+  /** The newest one that can be read; `ageMs` is its age. */
+  newest: (StoredManifest & { ageMs: number }) | undefined
+  /** The highest place in their sequence. */
   seq: number
+  /** A newer one than that can't be read. */
+  damaged: boolean
 }
 
 export interface PushedManifest {
@@ -59,19 +63,32 @@ export function createManifests(options: ManifestOptions) {
 
   const unknown = (reference: string): RegistryError => new RegistryError('manifest-unknown', { reference })
 
-  /** The newest record of a manifest. */
-  async function find(name: string, digest: Digest, list: Look = storage.list): Promise<Found | undefined> {
+  async function inspect(name: string, digest: Digest, list: Look = storage.list): Promise<Records> {
+    const records: Records = { newest: undefined, seq: 0, damaged: false }
     for (const { key, ageMs = 0 } of await list(recordsOf(name, digest), { ages: true })) {
+      records.seq ||= parseRecordSeq(key)
       let stored = cache.get(key)
       if (!stored) {
         const bytes = (await storage.get(key))?.bytes
         if (!bytes) continue // deleted since the listing
         stored = readRecord(digest, bytes)
-        cache.set(key, stored, bytes.length)
+        if (stored) cache.set(key, stored, bytes.length)
+        else records.damaged = true
       }
-      return { ...stored, ageMs, seq: parseRecordSeq(key) }
+      if (!stored) continue
+      records.newest = { ...stored, ageMs }
+      break
     }
-    return undefined
+    return records
+  }
+
+  /** The newest record of a manifest. Throws `internal` when there are only damaged ones. */
+  async function find(name: string, digest: Digest, list?: Look): Promise<StoredManifest | undefined> {
+    const { newest, damaged } = await inspect(name, digest, list)
+    if (!newest && damaged) {
+      throw new RegistryError('internal', {}, { cause: new Error(`the manifest ${name}@${digest} is damaged`) })
+    }
+    return newest
   }
 
   /**
@@ -152,9 +169,9 @@ export function createManifests(options: ManifestOptions) {
     bytes: Buffer,
     names: readonly string[]
   ): Promise<void> {
-    const record = await find(name, digest)
-    const reliable = record?.mediaType === manifest.mediaType && record.ageMs < graceMs / 2
-    if (!reliable) await writeRecord(name, { digest, mediaType: manifest.mediaType, bytes }, record)
+    const records = await inspect(name, digest)
+    const reliable = isReliable(records) && records.newest?.mediaType === manifest.mediaType
+    if (!reliable) await writeRecord(name, { digest, mediaType: manifest.mediaType, bytes }, records)
     if (manifest.subject) await referrers.add(name, manifest.subject, digest, manifest, bytes.length)
     await tags.point(name, names, digest)
   }
@@ -184,23 +201,28 @@ export function createManifests(options: ManifestOptions) {
   /** The size of what a reference names, in bytes; undefined: it isn't there. */
   async function relyOn(name: string, { digest, kind }: ManifestReference): Promise<number | undefined> {
     if (kind === 'entry') {
-      const child = await find(name, digest)
+      const records = await inspect(name, digest)
+      const child = records.newest
       if (child) {
-        if (child.ageMs >= graceMs / 2) await writeRecord(name, child, child)
+        if (!isReliable(records)) await writeRecord(name, child, records)
         return child.bytes.length
       }
     }
     return (await blobs.rely(name, digest))?.size
   }
 
-  /** @param before the newest one so far */
+  /** Not so where a damaged one comes first: in time a collector takes all but the first. */
+  const isReliable = ({ newest, damaged }: Records): boolean =>
+    newest !== undefined && newest.ageMs < graceMs / 2 && !damaged
+
+  /** @param before those so far */
   async function writeRecord(
     name: string,
     { digest, mediaType, bytes }: StoredManifest,
-    before: Found | undefined
+    before: Records
   ): Promise<void> {
     const header = `${JSON.stringify({ mediaType })}\n`
-    const key = recordKey(name, digest, (before?.seq ?? 0) + 1)
+    const key = recordKey(name, digest, before.seq + 1)
     await storage.put(key, Buffer.concat([Buffer.from(header), bytes]), { ifAbsent: true })
   }
 
@@ -208,9 +230,9 @@ export function createManifests(options: ManifestOptions) {
   async function remove(name: string, reference: Reference): Promise<void> {
     if (reference.tag !== undefined) return tags.remove(name, reference.tag)
     const { digest } = reference
-    const stored = await find(name, digest)
-    if (!stored) throw unknown(digest)
-    const { subject } = parseManifest(stored.bytes, stored.mediaType)
+    const { newest: stored, damaged } = await inspect(name, digest)
+    if (!stored && !damaged) throw unknown(digest)
+    const subject = stored && parseManifest(stored.bytes, stored.mediaType).subject
     // Listed in the reverse of the order they are written in, so that no tag and no referrer goes whose record stays: one
     // written since has a key that is not on this list (docs/storage.md, "Order of writes").
     const naming = await tags.naming(name, digest)
@@ -227,9 +249,23 @@ export function createManifests(options: ManifestOptions) {
 
 export type Manifests = ReturnType<typeof createManifests>
 
-/** A record is one line of JSON, which tells the media type, and then the bytes that were pushed. Throws on any other. */
-export function readRecord(digest: Digest, record: Buffer): StoredManifest {
+/**
+ * A record is one line of JSON, which tells the media type, and then the bytes that were pushed. Undefined for any other,
+ * and where the bytes are not those of the digest: the store has damaged it.
+ */
+export function readRecord(digest: Digest, record: Buffer): StoredManifest | undefined {
   const end = record.indexOf(10)
-  const { mediaType } = JSON.parse(record.toString('utf8', 0, end)) as { mediaType: string }
-  return { digest, mediaType, bytes: record.subarray(end + 1) }
+  const bytes = record.subarray(end + 1)
+  if (digestBytes(bytes, algorithmOf(digest)) !== digest) return undefined
+  const mediaType = parseMediaType(record.toString('utf8', 0, Math.max(end, 0)))
+  return mediaType === undefined ? undefined : { digest, mediaType, bytes }
+}
+
+function parseMediaType(header: string): string | undefined {
+  try {
+    const { mediaType } = JSON.parse(header) as { mediaType?: unknown }
+    return typeof mediaType === 'string' ? mediaType : undefined
+  } catch {
+    return undefined
+  }
 }

@@ -454,7 +454,7 @@ t.test('records that a newer one stands for', async t => {
   await world.collect()
   t.strictSame(await records(), two, 'both as old as the grace or younger')
   await world.rounds(1)
-  t.equal((await records()).length, 1)
+  t.strictSame(await records(), two.slice(0, 1), 'the first one says what the manifest is')
   t.equal((await world.registry.manifests.get('app', { tag: 'v1' }, any)).digest, image)
 })
 
@@ -558,7 +558,7 @@ t.test('a manifest that can not be read', async t => {
     t.match(problems, [{ repository: 'app', message: new RegExp(image) }])
   }
   t.equal((await world.keys(linksOf('app', layer))).length, 1, 'nothing goes that it may need')
-  t.equal((await world.keys(recordsOf('app', image))).length, 2)
+  t.equal((await world.keys(recordsOf('app', image))).length, 1, 'nor does the first of its records')
   t.equal((await world.keys(linksOf('other', layer))).length, 0, 'others are looked at')
 })
 

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { type Digest, digestBytes } from '../../src/registry/digest.ts'
 import { RegistryError } from '../../src/registry/errors.ts'
+import { recordsOf } from '../../src/registry/keys.ts'
 import type { Registry, RegistryOptions } from '../../src/registry/registry.ts'
 import { DOCKER_LIST, INDEX, indexOf, json } from '../support/images.ts'
 import { crash, everyOrder, type Run, type Scene, someOrder } from '../support/interleave.ts'
@@ -331,5 +332,36 @@ t.test('a deletion that was cut short anywhere is made good by the next one, or 
       t.equal(await told(pull(at(), { digest: digests.A })), there || 'manifest-unknown')
       t.equal((await referrersIn(at())).join(), there)
     }
+  }
+})
+
+t.test('a record that the store has damaged', async t => {
+  const world = createWorld()
+  const { manifests } = world.process({ cacheBytes: 0 })
+  const bytes = A
+  const digest = digests.A
+  const child = { mediaType: INDEX, digest, size: bytes.length }
+  const push = () => manifests.put('app', { tag: 'v1' }, bytes, INDEX)
+  const got = async () => (await manifests.get('app', { digest }, any)).bytes
+  const answer = () => told(got().then(String))
+  for (const damaged of ['', '{"mediaType":"x"}\n{}', `{}\n${bytes}`, `null\n${bytes}`]) {
+    await push()
+    const [record = ''] = await world.keys(recordsOf('app', digest))
+    await world.storage.put(record, Buffer.from(damaged))
+    t.equal(await answer(), 'internal', 'is not taken for an absent one')
+    await push()
+    t.ok(bytes.equals(await got()), 'a push repairs it')
+    t.equal((await world.keys(recordsOf('app', digest))).length, 2)
+
+    const [newer = ''] = await world.keys(recordsOf('app', digest))
+    await world.storage.put(record, await world.storage.get(newer).then(stored => stored!.bytes))
+    await world.storage.put(newer, Buffer.from(damaged))
+    t.ok(bytes.equals(await got()), 'an older one stands in for it')
+    await manifests.put('app', { tag: 'all' }, json(indexOf([child])), INDEX)
+    const [first = ''] = await world.keys(recordsOf('app', digest))
+    t.ok((await world.storage.get(first))!.bytes.includes(bytes), 'and is written anew, on top, where it is relied on')
+    for (const key of await world.keys(recordsOf('app', digest))) await world.storage.put(key, Buffer.from(damaged))
+    await manifests.remove('app', { digest })
+    t.equal(await answer(), 'manifest-unknown', 'it can be deleted')
   }
 })

@@ -5,7 +5,7 @@ import { type Manifest, parseManifest } from '../manifest-schema.ts'
 import { readRecord } from '../manifests.ts'
 import { parallel } from '../parallel.ts'
 import { findKept } from './kept.ts'
-import { aged, batches, deleteAll, entries, grouped, PAGE, surplus } from './listing.ts'
+import { aged, batches, deleteAll, entries, grouped, PAGE } from './listing.ts'
 import { type Round, WIDTH } from './round.ts'
 
 export interface ReadManifest {
@@ -30,6 +30,7 @@ async function readOne({ storage }: Round, name: string, key: string): Promise<R
   const digest = parseFolderDigest(key)
   try {
     const record = readRecord(digest, bytes)
+    if (!record) throw new Error('it is damaged')
     return { digest, manifest: parseManifest(record.bytes, record.mediaType) }
   } catch (cause) {
     const message = `the manifest ${name}@${digest} can not be read, so nothing that it may need is collected`
@@ -43,8 +44,9 @@ export async function collectManifests(round: Round, name: string, untagged: boo
   const picked = new Map<Digest, string[]>()
   const over: string[] = []
   for await (const [digest, records] of grouped(aged(round, manifestsOf(name)), ({ key }) => parseFolderDigest(key))) {
-    const gone = surplus(records, graceMs)
-    over.push(...gone)
+    // The first one says what the manifest is.
+    const gone = records.slice(1).filter(({ ageMs }) => ageMs > graceMs)
+    over.push(...gone.map(({ key }) => key))
     report.leftovers += gone.length
     if (untagged && records.every(({ ageMs }) => ageMs > graceMs)) {
       picked.set(

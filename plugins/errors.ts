@@ -42,6 +42,8 @@ export const errorTable = {
   'request-invalid': { status: 400, code: 'UNSUPPORTED', message: 'malformed request' },
   'method-not-allowed': { status: 405, code: 'UNSUPPORTED', message: 'the operation is unsupported' },
   'route-unknown': { status: 404, code: 'UNSUPPORTED', message: 'no such endpoint' },
+  unauthorized: { status: 401, code: 'UNAUTHORIZED', message: 'authentication required' },
+  denied: { status: 403, code: 'DENIED', message: 'requested access to the resource is denied' },
   'storage-full': {
     status: 507,
     code: 'UNKNOWN',

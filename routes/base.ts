@@ -6,7 +6,7 @@ const base: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '/',
     {
-      config: { path: '/v2/', id: 'end-1' },
+      config: { path: '/v2/', id: 'end-1', action: 'login' },
       schema: { tags: ['base'], summary: 'Whether this is a registry of this API' }
     },
     async (_request, reply) => sendJson(reply.header('Docker-Distribution-API-Version', 'registry/2.0'), {})

@@ -15,12 +15,12 @@ const blobs: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { deleteEnabl
 
   app.route({
     method: 'HEAD',
-    ...endpoint('blob', 'end-2'),
+    ...endpoint('blob', 'end-2', 'pull'),
     schema: { params, tags: ['blobs'], summary: 'Whether a repository holds a blob, and its size' },
     async handler(request, reply) {
       const name = parseRepository(request.params.name)
       const digest = parseDigest(request.params.digest)
-      const { size } = await registry.blobs.head(name, digest)
+      const { size } = await registry.blobs.head(name, digest, { relying: request.may('push', name) })
       describe(reply, digest)
       if (notModified(request.headers['if-none-match'], etag(digest))) return reply.code(304).send()
       return reply.header('Content-Length', size).send()
@@ -29,7 +29,7 @@ const blobs: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { deleteEnabl
 
   app.route({
     method: 'GET',
-    ...endpoint('blob', 'end-2'),
+    ...endpoint('blob', 'end-2', 'pull'),
     schema: { params, tags: ['blobs'], summary: 'A blob, or a range of it' },
     async handler(request, reply) {
       const name = parseRepository(request.params.name)
@@ -51,7 +51,7 @@ const blobs: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { deleteEnabl
 
   app.route({
     method: 'DELETE',
-    ...endpoint('blob', 'end-10'),
+    ...endpoint('blob', 'end-10', 'delete'),
     schema: { params, tags: ['blobs'], summary: 'Take a blob out of a repository' },
     async handler(request, reply) {
       const name = parseRepository(request.params.name)

@@ -9,7 +9,7 @@ const catalog: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links, ta
   app.get(
     '/_catalog',
     {
-      config: { path: '/v2/_catalog', id: 'catalog' },
+      config: { path: '/v2/_catalog', id: 'catalog', action: 'catalog' },
       schema: { querystring: PageQuery, tags: ['catalog'], summary: 'The repositories, in byte order' }
     },
     async (request, reply) => {

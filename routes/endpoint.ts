@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
+import type { RepositoryAction } from '../src/access/caller.ts'
 import type { Endpoint } from '../src/http/endpoints.ts'
 import type { Links } from '../src/http/links.ts'
 
@@ -21,15 +22,16 @@ const PATHS: Record<Endpoint, string> = {
 
 /**
  * What makes a route one of the spec's endpoints: a repository's name may have any number of components, so the URL is
- * a wildcard and the constraint tells the endpoint (plugins/oci-routing.ts). `id` is the spec's `end-N`.
+ * a wildcard and the constraint tells the endpoint (plugins/oci-routing.ts). `id` is the spec's `end-N`, `action` what the
+ * caller must be allowed to do in the repository (plugins/access.ts).
  */
-export function endpoint(name: Endpoint, id: string) {
+export function endpoint(name: Endpoint, id: string, action: RepositoryAction) {
   return {
     url: '/*',
     // Where reading what GET sends would cost more than telling its size, a route of its own for HEAD comes before GET.
     exposeHeadRoute: true,
     constraints: { ociEndpoint: name },
-    config: { path: PATHS[name], id }
+    config: { path: PATHS[name], id, action }
   } as const
 }
 

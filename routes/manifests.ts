@@ -27,7 +27,7 @@ const manifests: FastifyPluginAsyncTypebox<RouteOptions> = async (app, options) 
 
   app.route({
     method: 'HEAD',
-    ...endpoint('manifest', 'end-3'),
+    ...endpoint('manifest', 'end-3', 'pull'),
     schema: { params, tags: ['manifests'], summary: 'Whether a manifest is there, its digest and size' },
     async handler(request, reply) {
       const manifest = await find(request, request.params)
@@ -38,7 +38,7 @@ const manifests: FastifyPluginAsyncTypebox<RouteOptions> = async (app, options) 
 
   app.route({
     method: 'GET',
-    ...endpoint('manifest', 'end-3'),
+    ...endpoint('manifest', 'end-3', 'pull'),
     schema: { params, tags: ['manifests'], summary: 'A manifest, byte for byte as it was pushed' },
     async handler(request, reply) {
       const manifest = await find(request, request.params)
@@ -49,7 +49,7 @@ const manifests: FastifyPluginAsyncTypebox<RouteOptions> = async (app, options) 
 
   app.route({
     method: 'PUT',
-    ...endpoint('manifest', 'end-7a, end-7b'),
+    ...endpoint('manifest', 'end-7a, end-7b', 'push'),
     schema: {
       params,
       querystring: Type.Object({
@@ -76,7 +76,7 @@ const manifests: FastifyPluginAsyncTypebox<RouteOptions> = async (app, options) 
 
   app.route({
     method: 'DELETE',
-    ...endpoint('manifest', 'end-9'),
+    ...endpoint('manifest', 'end-9', 'delete'),
     schema: { params, tags: ['manifests'], summary: 'Delete a tag, or a manifest with its tags' },
     async handler(request, reply) {
       const name = parseRepository(request.params.name)

@@ -13,7 +13,7 @@ const TAIL = Buffer.from(']}')
 const referrers: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links }) => {
   app.route({
     method: 'GET',
-    ...endpoint('referrers', 'end-12a, end-12b'),
+    ...endpoint('referrers', 'end-12a, end-12b', 'pull'),
     schema: {
       params: Type.Object({ name: Name, digest: DigestParam }),
       querystring: Type.Object({

@@ -8,7 +8,7 @@ import { endpoint, Name, PageQuery, pageSize, type RouteOptions } from './endpoi
 const tags: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links, tagsPageMax }) => {
   app.route({
     method: 'GET',
-    ...endpoint('tags', 'end-8a, end-8b'),
+    ...endpoint('tags', 'end-8a, end-8b', 'pull'),
     schema: {
       params: Type.Object({ name: Name }),
       querystring: PageQuery,

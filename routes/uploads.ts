@@ -36,7 +36,7 @@ const uploads: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links }) 
 
   app.route({
     method: 'POST',
-    ...endpoint('uploads', 'end-4a, end-4b, end-4c, end-11'),
+    ...endpoint('uploads', 'end-4a, end-4b, end-4c, end-11', 'push'),
     schema: {
       params: Type.Object({ name: Name }),
       querystring: Type.Object({
@@ -70,7 +70,7 @@ const uploads: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links }) 
 
   app.route({
     method: 'GET',
-    ...endpoint('upload', 'end-13'),
+    ...endpoint('upload', 'end-13', 'push'),
     schema: { params, tags: ['uploads'], summary: 'How far an upload is' },
     async handler(request, reply) {
       const name = parseRepository(request.params.name)
@@ -81,7 +81,7 @@ const uploads: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links }) 
 
   app.route({
     method: 'PATCH',
-    ...endpoint('upload', 'end-5'),
+    ...endpoint('upload', 'end-5', 'push'),
     schema: { params, tags: ['uploads'], summary: 'Add a chunk to an upload' },
     async handler(request, reply) {
       const name = parseRepository(request.params.name)
@@ -93,7 +93,7 @@ const uploads: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links }) 
 
   app.route({
     method: 'PUT',
-    ...endpoint('upload', 'end-6'),
+    ...endpoint('upload', 'end-6', 'push'),
     schema: {
       params,
       querystring: Type.Object({ digest: Type.Optional(DigestParam) }),
@@ -111,7 +111,7 @@ const uploads: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links }) 
 
   app.route({
     method: 'DELETE',
-    ...endpoint('upload', 'end-14'),
+    ...endpoint('upload', 'end-14', 'push'),
     schema: { params, tags: ['uploads'], summary: 'Cancel an upload' },
     async handler(request, reply) {
       await registry.uploads.cancel(parseRepository(request.params.name), request.params.session)

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command } from 'commander'
 import { addGc } from './cli/gc.ts'
+import { addHtpasswd } from './cli/htpasswd.ts'
 import { addRepository } from './cli/repository.ts'
 import { CommandError } from './cli/store.ts'
 import { addWhy } from './cli/why.ts'
@@ -29,6 +30,7 @@ program
 addGc(program)
 addWhy(program)
 addRepository(program)
+addHtpasswd(program)
 
 try {
   await program.parseAsync()

@@ -1,3 +1,4 @@
+import { type AccessSettings, readAccess } from './config/access.ts'
 import { type UnknownNames, unknownNames } from './config/names.ts'
 import { createReader } from './config/reader.ts'
 import { readS3, type S3Settings } from './config/s3.ts'
@@ -32,6 +33,8 @@ export interface Config {
   gcIntervalMs: number
   bufferMemoryBytes: number
   cacheMemoryBytes: number
+  /** Undefined: everybody may do everything. */
+  access?: AccessSettings
 }
 
 /** The environment holds settings that can't be used. Each problem is one line: the variable, what was given, what is allowed. */
@@ -75,6 +78,8 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
     if (read('S3_REDIRECT')) config.redirectExpiryMs = expiry
     config.metadataTtlMs = read('S3_METADATA_TTL')
   }
+  const access = readAccess(reader)
+  if (access) config.access = access
   const problems = [...lookForUnknownNames(env).problems, ...reader.problems]
   if (problems.length > 0) throw new ConfigError(problems)
   return config

@@ -1,5 +1,6 @@
 import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import access from '../plugins/access.ts'
 import contentNegotiation from '../plugins/content-negotiation.ts'
 import errors from '../plugins/errors.ts'
 import gc from '../plugins/gc.ts'
@@ -33,6 +34,7 @@ export interface MarinaOptions
       | 'cacheMemoryBytes'
       | 'redirectExpiryMs'
       | 'metadataTtlMs'
+      | 'access'
     >
   > {
   /** A folder, a bucket, or a driver of your own. The plugin closes it with the app. */
@@ -80,6 +82,7 @@ async function registerApi(
     uploadExpiryMs: options.uploadExpiryMs
   })
   await app.register(ociRouting)
+  await app.register(access, { access: options.access })
   await app.register(contentNegotiation)
 
   const { externalUrl, deleteEnabled, manifestMaxBytes, tagsPageMax } = options

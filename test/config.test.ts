@@ -4,10 +4,18 @@ import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { editDistance } from '../src/config/names.ts'
 import type { S3Settings } from '../src/config/s3.ts'
-import { ConfigSchema, configurationTable, s3VariableNames, variableNames } from '../src/config/schema.ts'
+import {
+  accessVariableNames,
+  ConfigSchema,
+  configurationTable,
+  s3VariableNames,
+  variableNames
+} from '../src/config/schema.ts'
 import { type Config, ConfigError, configWarnings, defaults, loadConfig } from '../src/config.ts'
 
-const generalNames = variableNames.filter(name => !(s3VariableNames as string[]).includes(name))
+const generalNames = variableNames.filter(
+  name => ![...s3VariableNames, ...accessVariableNames].some(other => other === name)
+)
 
 /** The least that storage in S3 needs. */
 const S3 = { STORAGE_DRIVER: 's3', S3_BUCKET: 'registry', S3_REGION: 'eu-central-1' }
@@ -146,6 +154,7 @@ t.test('a bad value is one line with the variable, what was given and what is al
 t.test('all problems are told at once, each variable of the schema among them', async t => {
   for (const [names, driver] of [
     [generalNames.filter(name => name !== 'STORAGE_PATH'), {}],
+    [accessVariableNames, {}],
     [s3VariableNames, { STORAGE_DRIVER: 's3' }]
   ] as const) {
     const env = Object.fromEntries(names.map(name => [name, '?\n!']))
@@ -308,6 +317,29 @@ t.test('storage in S3: what is missing or does not fit is one line', async t => 
   }
 })
 
+t.test('access control: what is missing or does not fit is one line', async t => {
+  const folder = t.testdir({
+    good: 'alice:$2y$05$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy',
+    sha: '\nbob:{SHA}qU'
+  })
+  const good = join(folder, 'good')
+  t.strictSame(loadConfig({ AUTH_HTPASSWD_FILE: good }).access, { htpasswdFile: good, anonymous: 'none' })
+  t.strictSame(loadConfig({ AUTH_ANONYMOUS: 'pull' }).access, { htpasswdFile: undefined, anonymous: 'pull' })
+  t.equal('access' in defaults, false, 'there exactly when something of it is set')
+  const cases: [NodeJS.ProcessEnv, RegExp][] = [
+    [{ AUTH_HTPASSWD_FILE: '/nowhere/x' }, /^AUTH_HTPASSWD_FILE is "\/nowhere\/x": it can't be read \(ENOENT\);/],
+    [{ AUTH_HTPASSWD_FILE: join(folder, 'sha') }, /^AUTH_HTPASSWD_FILE is "[^"]*": line 2: the hash is not/],
+    [{ AUTH_HTPASSWD_FILE: good, AUTH_ANONYMOUS: 'push' }, /^AUTH_ANONYMOUS is "push"/],
+    [{ AUTH_ANONYMOUS: 'none' }, /^AUTH_ANONYMOUS is "none", and nobody could log in/]
+  ]
+  for (const [env, line] of cases) {
+    const problems = problemsOf(env)
+    t.equal(problems.length, 1, JSON.stringify(env))
+    t.match(problems[0], line)
+    t.match(problems[0], /^[^\n]*; allowed: [^\n]+$/)
+  }
+})
+
 t.test('no secret is in a problem or a warning', async t => {
   const word = fc.string({ minLength: 1, maxLength: 12, unit: 'binary-ascii' })
   const env = fc.record({
@@ -383,7 +415,7 @@ t.test('no text breaks the reading: it gives a value or a ConfigError', async t 
 
 t.test("the documentation's tables are the schema's", async t => {
   const file = readFileSync(new URL('../docs/configuration.md', import.meta.url), 'utf8')
-  const tables = [configurationTable(generalNames), configurationTable(s3VariableNames)]
+  const tables = [generalNames, accessVariableNames, s3VariableNames].map(configurationTable)
   for (const table of tables) {
     if (!t.ok(file.includes(`\n\n${table}\n\n`))) t.comment(`docs/configuration.md needs this table:\n${table}`)
   }

@@ -32,6 +32,7 @@ t.test('layers point one way: routes, registry, storage', async t => {
   t.strictSame(forbid(under('routes'), /^src\/storage/), [], 'routes know no driver')
   t.strictSame(forbid(under('src/registry'), /fastify|^node:https?$|^node:fs|^plugins|^routes|^src\/http/), [])
   t.strictSame(forbid(under('src/storage'), /fastify|^node:https?$|^plugins|^routes|^src\/(http|registry)/), [])
+  t.strictSame(forbid(under('src/access'), /fastify|^node:https?$|^plugins|^routes|^src\/(http|storage)/), [])
   t.strictSame(forbid(under('src/http'), /^plugins|^routes|^src\/storage\/(?!driver)/), [])
   const drivers = /^src\/storage\/(?!driver\.ts|guard\.ts)/
   const outside = sources.filter(file => !file.startsWith('src/storage') && !file.startsWith('plugins/storage-'))

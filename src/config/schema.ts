@@ -1,4 +1,5 @@
 import { type StaticDecode, Type } from '@sinclair/typebox'
+import { accessVariables } from './access-variables.ts'
 import { s3Variables } from './s3-variables.ts'
 import { baseUrl, boolean, choice, duration, host, optional, size, text, trustProxy, wholeNumber } from './values.ts'
 
@@ -110,6 +111,7 @@ export const ConfigSchema = Type.Object({
     '1MiB',
     '64GiB'
   ),
+  ...accessVariables,
   ...s3Variables
 })
 
@@ -121,6 +123,7 @@ export type VariableValue<N extends VariableName> =
   | (Variables[N] extends { optional: true } ? undefined : never)
 
 export const variableNames = Object.keys(ConfigSchema.properties) as VariableName[]
+export const accessVariableNames = Object.keys(accessVariables) as (keyof typeof accessVariables)[]
 /** Those that are read with `STORAGE_DRIVER=s3` alone. */
 export const s3VariableNames = Object.keys(s3Variables) as (keyof typeof s3Variables)[]
 

@@ -69,11 +69,14 @@ export function createBlobs(options: BlobOptions) {
     return found
   }
 
-  /** Size in bytes, for a caller who may push and so will take "present" for a promise. Throws `blob-unknown`. */
-  async function head(name: string, digest: Digest): Promise<{ size: number }> {
-    const found = await lookUp(name, digest)
+  /**
+   * Size in bytes. A caller who is going to push takes "present" for a promise (`relying`); nothing is written for any
+   * other. Throws `blob-unknown`.
+   */
+  async function head(name: string, digest: Digest, { relying = true } = {}): Promise<{ size: number }> {
+    const found = await lookUp(name, digest, relying ? storage.list : look)
     if (!found) throw unknown(digest)
-    if (found.ageMs >= graceMs / 2) {
+    if (relying && found.ageMs >= graceMs / 2) {
       // The promise is made good again by the manifest's PUT, so a store that cannot write must not fail a HEAD.
       await link(name, digest, found.content, found.size).catch(error =>
         log.warn({ err: error, repository: name, digest }, 'could not refresh the link of a blob that was asked for')

@@ -19,6 +19,8 @@ export type ErrorKind =
   | 'request-invalid'
   | 'method-not-allowed'
   | 'route-unknown'
+  | 'unauthorized'
+  | 'denied'
   | 'storage-full'
   | 'storage-unavailable'
   | 'internal'

@@ -76,6 +76,14 @@ t.test('a store that does not take the new link', async t => {
   await pushImage(world.registry)
 })
 
+t.test('HEAD writes nothing for a caller who can not push', async t => {
+  const world = await createApp()
+  world.pass(HALF)
+  const before = await world.keys('')
+  t.strictSame(await world.registry.blobs.head('app', blob, { relying: false }), { size: BLOB.length })
+  t.strictSame(await world.keys(''), before)
+})
+
 t.test('the record of a manifest is written anew when it is old, and only then', async t => {
   const world = await createApp()
   const records = async () => (await world.keys(recordsOf('app', image))).length

@@ -1,0 +1,71 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Action, Caller, RepositoryAction } from '../src/access/caller.ts'
+import type { AccessSettings } from '../src/config/access.ts'
+import { parseBasic } from '../src/http/authorization.ts'
+import type { EndpointParams } from '../src/http/endpoints.ts'
+import { RegistryError } from '../src/registry/errors.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What the route lets its caller do. Every route of the API has one. */
+    action?: Action
+  }
+  interface FastifyRequest {
+    /** Whether the caller may do this in a repository. */
+    may(action: RepositoryAction, repository: string): boolean
+  }
+}
+
+export interface AccessPluginOptions {
+  /** Undefined: everybody may do everything, and requests pass no check at all. */
+  access: AccessSettings | undefined
+}
+
+const BASIC = 'Basic realm="registry", charset="UTF-8"'
+
+/** Loaded when it is wanted: without users nobody needs bcrypt. It stands out here as `loadS3` does, for the same reason. */
+const loadOpenAccess = async () => (await import('../src/access/open.ts')).openAccess
+
+/**
+ * Asks of every request who sends it and whether they may, before its body: a refused push sends none. A route that does
+ * not say what it lets its caller do fails at the start.
+ */
+async function accessControl(app: FastifyInstance, { access: settings }: AccessPluginOptions): Promise<void> {
+  app.addHook('onRoute', requireAction)
+  if (settings === undefined) {
+    app.decorateRequest('may', () => true)
+    return
+  }
+  const openAccess = await loadOpenAccess()
+  const access = openAccess(settings, app.log)
+  app.addHook('onClose', async () => access.close())
+
+  const callers = new WeakMap<FastifyRequest, Caller>()
+  app.decorateRequest('may', function (this: FastifyRequest, action: RepositoryAction, repository: string) {
+    return access.may(callers.get(this)!, action, repository)
+  })
+  app.addHook('onRequest', async (request: FastifyRequest, reply: FastifyReply) => {
+    if (request.is404) return
+    try {
+      const caller = await access.identify(parseBasic(request.headers.authorization))
+      callers.set(request, caller)
+      access.check(caller, request.routeOptions.config.action!, repositoryOf(request))
+    } catch (error) {
+      if (error instanceof RegistryError && error.kind === 'unauthorized') reply.header('www-authenticate', BASIC)
+      throw error
+    }
+  })
+}
+
+export default fp(accessControl, { name: 'access', dependencies: ['oci-routing'], fastify: '5.x' })
+
+function requireAction({ method, url, config }: RouteOptions): void {
+  if (config?.action !== undefined) return
+  throw new Error(`${method} ${config?.path ?? url} does not say what it lets its caller do: it needs a config.action`)
+}
+
+/** As the URL has it, which need not be a repository's name: the route looks at that. '' where none is concerned. */
+function repositoryOf({ params }: FastifyRequest): string {
+  return (params as Partial<EndpointParams>).name ?? ''
+}

@@ -1,0 +1,45 @@
+import { RegistryError } from '../registry/errors.ts'
+import { type Action, ANONYMOUS, type Caller, type Credentials, type RepositoryAction } from './caller.ts'
+import type { Passwords } from './passwords.ts'
+import type { Policy } from './policy.ts'
+
+export interface AccessOptions {
+  /** Undefined: nobody has a password. */
+  passwords: Passwords | undefined
+  /** The policy as it is now. */
+  policy: () => Policy
+}
+
+/** Who calls, and whether they may. It knows no HTTP: credentials come in, answers or errors go out. */
+export function createAccess({ passwords, policy }: AccessOptions) {
+  /** Whose credentials these are. Throws `unauthorized` where they are wrong; without any, the caller is anonymous. */
+  async function identify(credentials: Credentials | undefined): Promise<Caller> {
+    if (!credentials) return ANONYMOUS
+    if (await passwords?.verify(credentials)) return { user: credentials.user }
+    throw new RegistryError('unauthorized')
+  }
+
+  /** Whether the caller may do this in a repository, be it there or not. */
+  function may(caller: Caller, action: RepositoryAction, repository: string): boolean {
+    return policy().allows(caller, action, repository)
+  }
+
+  /**
+   * Throws `denied` where the caller may not, and `unauthorized` where somebody who says who they are might. It does not
+   * look whether the repository is there: what is absent and what is forbidden look the same.
+   */
+  function check(caller: Caller, action: Action, repository: string): void {
+    if (action === 'open' || allows(caller, action, repository)) return
+    throw new RegistryError(caller.user === undefined ? 'unauthorized' : 'denied')
+  }
+
+  function allows(caller: Caller, action: Exclude<Action, 'open'>, repository: string): boolean {
+    if (action === 'login') return caller.user !== undefined
+    if (action === 'catalog') return caller.user !== undefined || policy().allowsSome(caller, 'pull')
+    return may(caller, action, repository)
+  }
+
+  return { identify, may, check }
+}
+
+export type Access = ReturnType<typeof createAccess>

@@ -1,0 +1,21 @@
+/** What can be done to a repository. */
+export type RepositoryAction = 'pull' | 'push' | 'delete'
+
+/**
+ * What a route lets its caller do, and so whom it has to ask. Every route of the API declares one: `open` is for anybody,
+ * `login` for everybody who has said who they are, `catalog` for whoever may pull something.
+ */
+export type Action = RepositoryAction | 'open' | 'login' | 'catalog'
+
+/** Who sends a request. */
+export interface Caller {
+  /** Undefined: they have not said. */
+  user?: string
+}
+
+export const ANONYMOUS: Caller = Object.freeze({})
+
+export interface Credentials {
+  user: string
+  password: string
+}

@@ -1,0 +1,80 @@
+import { createHmac, randomBytes } from 'node:crypto'
+import { hash as bcrypt, verify as matches } from '@node-rs/bcrypt'
+import { LRUCache } from 'lru-cache'
+import type { Credentials } from './caller.ts'
+import { costOf, type Htpasswd } from './htpasswd.ts'
+
+/** Work of a new hash, as a power of 2: about 50 ms of one core. */
+const COST = 10
+
+/** Checks at a time. They run in the thread pool that the store's files need as well, which has 4 threads. */
+const CHECKS_AT_ONCE = 2
+
+/** A hash of this cost that nobody knows a password for: what is wrong anyway can be checked against it. */
+const decoy = (cost: number): string => `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`
+
+/** Makes a bcrypt hash, `$2b$…`. Of a password, bcrypt takes the first 72 bytes alone. */
+export const hashPassword = (password: string, cost = COST): Promise<string> => bcrypt(password, { cost })
+
+export type Passwords = ReturnType<typeof createPasswords>
+
+/**
+ * Checks passwords against their bcrypt hashes, off the main thread. What has been found right is remembered, so that a
+ * pull of 100 layers pays once: under an HMAC whose key dies with the process, never as a password.
+ *
+ * @param file the password file as it is now
+ */
+export function createPasswords(file: () => Htpasswd) {
+  const key = randomBytes(32)
+  const known = new LRUCache<string, true>({ max: 10_000 })
+  const checking = new Map<string, Promise<boolean>>()
+  const inTurn = createTurns(CHECKS_AT_ONCE)
+
+  /** Whether this is the user's password. For a user that there is not, it takes as long to say no. */
+  async function verify({ user, password }: Credentials): Promise<boolean> {
+    const hash = file().hashes.get(user)
+    // With the hash in it, what was remembered of a password ends when the file has another one.
+    const id = createHmac('sha256', key).update(`${user}\n${hash}\n${password}`).digest('base64')
+    if (known.has(id)) return true
+    let check = checking.get(id)
+    if (!check) {
+      check = inTurn(() => compare(password, hash)).finally(() => checking.delete(id))
+      checking.set(id, check)
+    }
+    const right = await check
+    if (right) known.set(id, true)
+    return right
+  }
+
+  /**
+   * A wrong password takes the time of the costliest hash of the file, whoever it is said to be of: after a check of cost
+   * c, checks of c, c + 1 and so on up to the highest but one add up to it, as 2^c + 2^c + 2^(c+1) + … = 2^highest.
+   */
+  async function compare(password: string, hash: string | undefined): Promise<boolean> {
+    if (hash !== undefined && (await matches(password, hash))) return true
+    const { highestCost } = file()
+    const paid = hash === undefined ? undefined : costOf(hash)
+    if (paid === undefined) await matches(password, decoy(highestCost))
+    else for (let cost = paid; cost < highestCost; cost++) await matches(password, decoy(cost))
+    return false
+  }
+
+  return { verify }
+}
+
+/** Runs work with at most `width` at a time, in the order asked for. */
+function createTurns(width: number) {
+  const waiting: (() => void)[] = []
+  let running = 0
+  return async <T>(work: () => Promise<T>): Promise<T> => {
+    if (running === width) await new Promise<void>(resolve => waiting.push(resolve))
+    else running++
+    try {
+      return await work()
+    } finally {
+      const next = waiting.shift()
+      if (next) next()
+      else running--
+    }
+  }
+}

@@ -1,0 +1,119 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { parseHtpasswd } from '../../src/access/htpasswd.ts'
+import { createPasswords, hashPassword } from '../../src/access/passwords.ts'
+
+const DIGEST = 'N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy'
+const hash = (prefix: string, cost = '10') => `$${prefix}$${cost}$${DIGEST}`
+
+t.test('a password file is read', async t => {
+  const text = `# staff\n\nalice:${hash('2y', '05')}\r\nbob:${hash('2a', '12')}\n  \nzoë @ home:${hash('2b')}`
+  const { hashes, highestCost } = parseHtpasswd(text)
+  t.strictSame([...hashes.keys()], ['alice', 'bob', 'zoë @ home'])
+  t.equal(hashes.get('alice'), hash('2y', '05'))
+  t.equal(highestCost, 12)
+  t.equal(parseHtpasswd('').hashes.size, 0)
+})
+
+t.test("a line that can't be used is named by its number, and no hash is shown", async t => {
+  const good = `alice:${hash('2y')}`
+  const cases: [line: string, problem: RegExp][] = [
+    ['bob', /^line 2: not USER:HASH$/],
+    [`:${hash('2y')}`, /^line 2: not USER:HASH$/],
+    [good, /^line 2: the user "alice" is there twice$/],
+    ['bob:$apr1$qwerty12$0123456789abcdefghijkl', /^line 2: the hash is not bcrypt/],
+    ['bob:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M=', /^line 2: the hash is not bcrypt/],
+    ['bob:rqXexS6ZhobKA', /^line 2: the hash is not bcrypt/],
+    ['bob:secret', /^line 2: the hash is not bcrypt/],
+    [`bob:${hash('2x')}`, /^line 2: the hash is not bcrypt/],
+    [`bob:${hash('2y').slice(0, -1)}`, /^line 2: the hash is not bcrypt/],
+    [`bob:${hash('2y', '03')}`, /^line 2: a cost of 3;/],
+    [`bob:${hash('2y', '31')}`, /^line 2: a cost of 31;/]
+  ]
+  for (const [line, problem] of cases) {
+    t.throws(() => parseHtpasswd(`${good}\n${line}\n`), { message: problem }, line)
+    t.throws(() => parseHtpasswd(`${good}\n${line}\n`), { message: /^(?!.*(qwerty12|qUqP5|rqXex|secret|N9qo))/ }, line)
+  }
+})
+
+t.test('any text is read, or refused with a line', async t => {
+  const line = fc.oneof(
+    fc.string(),
+    fc.constantFrom('a', 'b').map(user => `${user}:${hash('2y')}`)
+  )
+  fc.assert(
+    fc.property(fc.array(line), lines => {
+      try {
+        return parseHtpasswd(lines.join('\n')).hashes.size <= lines.length
+      } catch (error) {
+        return /^line \d+: ./.test((error as Error).message)
+      }
+    })
+  )
+  t.pass()
+})
+
+t.test('passwords are checked, and what was found right is remembered while the hash is the same', async t => {
+  let file = parseHtpasswd(`alice:${await hashPassword('one', 4)}\nbob:${await hashPassword('pä:ss wörd', 4)}`)
+  const passwords = createPasswords(() => file)
+  const is = (user: string, password: string) => passwords.verify({ user, password })
+  t.strictSame(await Promise.all([is('alice', 'one'), is('alice', 'one'), is('alice', 'one')]), [true, true, true])
+  t.equal(await is('bob', 'pä:ss wörd'), true)
+  t.equal(await is('bob', 'pass word'), false)
+  for (const [user, password] of [
+    ['alice', ''],
+    ['alice', 'One'],
+    ['Alice', 'one'],
+    ['bob', 'one'],
+    ['carol', 'one'],
+    ['', ''],
+    ['__proto__', 'one']
+  ] as const) {
+    t.equal(await is(user, password), false, `${user}:${password}`)
+  }
+  file = parseHtpasswd(`alice:${await hashPassword('two', 4)}`)
+  t.strictSame(
+    [await is('alice', 'one'), await is('alice', 'two'), await is('bob', 'pä:ss wörd')],
+    [false, true, false]
+  )
+  file = parseHtpasswd('')
+  t.equal(await is('alice', 'two'), false)
+})
+
+t.test('PHP, OpenBSD and apache write the same hash with other letters', async t => {
+  const made = await hashPassword('one', 4)
+  for (const prefix of ['$2a$', '$2b$', '$2y$']) {
+    const passwords = createPasswords(() => parseHtpasswd(`alice:${made.replace('$2b$', prefix)}`))
+    t.equal(await passwords.verify({ user: 'alice', password: 'one' }), true, prefix)
+  }
+})
+
+t.test(
+  'no takes as long for a user that there is as for one that there is not, whatever their hashes cost',
+  async t => {
+    const [cheap, dear] = await Promise.all([hashPassword('x', 6), hashPassword('x', 11)])
+    const passwords = createPasswords(() => parseHtpasswd(`cheap:${cheap}\ndear:${dear}`))
+    const least: Record<string, number> = {}
+    for (let round = 0; round < 5; round++) {
+      for (const user of ['cheap', 'dear', 'nobody']) {
+        const begun = process.hrtime.bigint()
+        await passwords.verify({ user, password: `wrong ${round}` })
+        const ms = Number(process.hrtime.bigint() - begun) / 1e6
+        least[user] = Math.min(least[user] ?? ms, ms)
+      }
+    }
+    for (const [user, ms] of Object.entries(least)) {
+      t.ok(Math.abs(ms / least.dear! - 1) < 0.5, `${user}: ${ms} ms beside ${least.dear} ms`)
+    }
+  }
+)
+
+t.test('checks leave the main thread free', async t => {
+  const made = await hashPassword('x', 11)
+  const passwords = createPasswords(() => parseHtpasswd(`alice:${made}`))
+  let turns = 0
+  const ticking = setInterval(() => turns++, 1)
+  await Promise.all(['a', 'b', 'c', 'd'].map(password => passwords.verify({ user: 'alice', password })))
+  clearInterval(ticking)
+  t.ok(turns > 20, `${turns} turns of the loop while four passwords were checked`)
+})

@@ -40,6 +40,8 @@ export const errorTable = {
   'range-not-satisfiable': { status: 416, code: 'SIZE_INVALID', message: 'range lies outside the content' },
   'delete-disabled': { status: 405, code: 'UNSUPPORTED', message: 'deleting is disabled' },
   'request-invalid': { status: 400, code: 'UNSUPPORTED', message: 'malformed request' },
+  'expectation-unknown': { status: 417, code: 'UNSUPPORTED', message: 'only 100-continue can be expected' },
+  'transfer-coding-unknown': { status: 501, code: 'UNSUPPORTED', message: 'the only transfer coding is chunked' },
   'method-not-allowed': { status: 405, code: 'UNSUPPORTED', message: 'the operation is unsupported' },
   'route-unknown': { status: 404, code: 'UNSUPPORTED', message: 'no such endpoint' },
   unauthorized: { status: 401, code: 'UNAUTHORIZED', message: 'authentication required' },

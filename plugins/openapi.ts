@@ -1,5 +1,6 @@
 import Fastify, { type FastifyInstance, type FastifySchema, type HTTPMethods } from 'fastify'
 import fp from 'fastify-plugin'
+import errors from './errors.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -63,6 +64,7 @@ async function describe(operations: readonly Operation[], options: OpenapiOption
     import('@fastify/swagger-ui')
   ])
   const app = Fastify({ exposeHeadRoutes: false })
+  await app.register(errors)
   await app.register(swagger, { openapi: { openapi: '3.1.0', info: options }, exposeHeadRoutes: true })
   await app.register(swaggerUi, { routePrefix: '/openapi' })
   for (const { method, path, schema } of operations) {

@@ -1,6 +1,7 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import errors, { frameworkErrors, onClientError } from '../plugins/errors.ts'
 import openapi from '../plugins/openapi.ts'
+import requestHead from '../plugins/request-head.ts'
 import type { Config } from './config.ts'
 import { handleExpectContinue } from './http/body.ts'
 import marina from './index.ts'
@@ -32,10 +33,12 @@ export async function buildApp(config: Config, { storage, now }: BuildOptions = 
     // What comes over a connection that is open while the app closes is in flight as well: it is served.
     return503OnClosing: false,
     // Larger reads from the socket: a third more bytes a second through an upload (docs/architecture.md).
-    http: { highWaterMark: 1024 * 1024 }
+    // A missing Host is refused by a plugin: Node's own answer has no body.
+    http: { highWaterMark: 1024 * 1024, requireHostHeader: false }
   })
   handleExpectContinue(app.server)
   await app.register(errors)
+  await app.register(requestHead)
   if (config.openapiEnabled) await app.register(openapi, { title: 'marina-distribution', version })
   await app.register(marina, {
     ...config,

@@ -17,6 +17,8 @@ export type ErrorKind =
   | 'range-not-satisfiable'
   | 'delete-disabled'
   | 'request-invalid'
+  | 'expectation-unknown'
+  | 'transfer-coding-unknown'
   | 'method-not-allowed'
   | 'route-unknown'
   | 'unauthorized'

@@ -2,6 +2,7 @@ import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { type TypeCheck, TypeCompiler } from '@sinclair/typebox/compiler'
 import { type Digest, parseDigest } from './digest.ts'
 import { RegistryError } from './errors.ts'
+import { parseManifestJson } from './manifest-json.ts'
 import { isImage, isIndex, isNonDistributable, isSchema1, OCI_ARTIFACT, OCI_IMAGE, OCI_INDEX } from './media-types.ts'
 
 // Go writes `null` for a list or a map that nobody filled; clients are used to registries that read it as empty.
@@ -70,7 +71,7 @@ const invalid = (message: string, cause?: unknown): RegistryError =>
  * Throws `manifest-invalid`, or `digest-invalid` for a digest that no registry could hold.
  */
 export function parseManifest(bytes: Buffer, contentType: string): Manifest {
-  const json = parseObject(bytes)
+  const json = parseManifestJson(bytes)
   const mediaType = mediaTypeOf(json, contentType)
   if (isImage(mediaType)) {
     const image = checked(imageCheck, json)
@@ -116,20 +117,6 @@ function parseOther(json: Record<string, unknown>, mediaType: string): Manifest 
   }
 }
 
-function parseObject(bytes: Buffer): Record<string, unknown> {
-  let value: unknown
-  try {
-    // Strict UTF-8, and a byte order mark is no JSON: what is read here must be what every client reads.
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes))
-  } catch (error) {
-    throw invalid('the manifest is not JSON in UTF-8', error)
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw invalid('the manifest is not a JSON object')
-  }
-  return value as Record<string, unknown>
-}
-
 function mediaTypeOf(json: Record<string, unknown>, contentType: string): string {
   const stated = json.mediaType
   if (stated !== undefined && typeof stated !== 'string') throw invalid('the mediaType is not a string')
@@ -142,6 +129,8 @@ function mediaTypeOf(json: Record<string, unknown>, contentType: string): string
   if (stated && stated !== mediaType) {
     throw invalid(`the manifest's mediaType ${shown(stated)} contradicts the Content-Type ${shown(mediaType)}`)
   }
+  // It is told in a header of every answer. RFC 6838 section 4.2: two names of at most 127 characters.
+  if (mediaType.length > 255) throw invalid('the media type is longer than 255 characters')
   const known = isImage(mediaType) || isIndex(mediaType) || mediaType === OCI_ARTIFACT
   const other = stated === mediaType && /^application\/[\w.+-]+\+json$/.test(mediaType)
   if (!known && !other) throw invalid(`${shown(mediaType)} is no type of a manifest`)

@@ -54,6 +54,8 @@ export interface PushedManifest {
 
 /** Looks up as many blobs or entries of one manifest at a time. */
 const WIDTH = 16
+/** An answer names no more of the blobs that are missing. */
+const TOLD_MISSING = 100
 /** The image that a client gets that can't read an index: it is from before there were any. */
 const FALLBACK = { architecture: 'amd64', os: 'linux' }
 
@@ -195,7 +197,7 @@ export function createManifests(options: ManifestOptions) {
         )
       }
     }
-    if (missing.length > 0) throw new RegistryError('manifest-blob-unknown', missing)
+    if (missing.length > 0) throw new RegistryError('manifest-blob-unknown', missing.slice(0, TOLD_MISSING))
   }
 
   /** The size of what a reference names, in bytes; undefined: it isn't there. */

@@ -1,3 +1,8 @@
+import { setImmediate as othersTurn } from 'node:timers/promises'
+
+/** What a local folder answers comes at once, so that without a pause nothing else would be served meanwhile. */
+const WITHOUT_PAUSE = 16
+
 /**
  * Runs `work` over `items`, at most `width` at a time, and returns the results in the items' order. The first failure
  * is thrown; what was begun goes on, nothing more is begun.
@@ -8,6 +13,7 @@ export async function parallel<T, R>(items: readonly T[], width: number, work: (
   const lane = async (): Promise<void> => {
     while (next < items.length) {
       const index = next++
+      if (index > 0 && index % WITHOUT_PAUSE === 0) await othersTurn()
       try {
         results[index] = await work(items[index]!)
       } catch (error) {

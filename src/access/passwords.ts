@@ -14,7 +14,7 @@ const CHECKS_AT_ONCE = 2
 const decoy = (cost: number): string => `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`
 
 /** Makes a bcrypt hash, `$2b$…`. Of a password, bcrypt takes the first 72 bytes alone. */
-export const hashPassword = (password: string, cost = COST): Promise<string> => bcrypt(password, { cost })
+export const hashPassword = (password: string, cost = COST): Promise<string> => bcrypt(password, cost)
 
 export type Passwords = ReturnType<typeof createPasswords>
 

@@ -170,11 +170,12 @@ export function createBlobs(options: BlobOptions) {
 
 export type Blobs = ReturnType<typeof createBlobs>
 
-function parseHint(bytes: Buffer | undefined): { content: string; size: number } | undefined {
+/** Undefined where a hint is torn by a power cut, or not there. */
+export function parseHint(bytes: Buffer | undefined): { content: string; size: number } | undefined {
   try {
     const hint = JSON.parse(bytes?.toString() ?? '') as { content?: unknown; size?: unknown }
     if (typeof hint.content === 'string' && typeof hint.size === 'number')
       return { content: hint.content, size: hint.size }
-  } catch {} // torn by a power cut, or not there
+  } catch {}
   return undefined
 }

@@ -12,6 +12,7 @@ import { collectCatalog, mendCatalog, removeRepository } from './gc/repositories
 import type { Round } from './gc/round.ts'
 import { collectSessions } from './gc/sessions.ts'
 import { findWhy, type Why } from './gc/why.ts'
+import { matcherOf } from './names.ts'
 import { createOrphans } from './orphans.ts'
 import type { Registry } from './registry.ts'
 
@@ -105,10 +106,4 @@ async function collectRepository(round: Round, name: string, untagged: boolean):
     if (!(error instanceof RegistryError)) throw error
     round.report.problems.push({ repository: name, message: error.message })
   }
-}
-
-function matcherOf(pattern: string): (name: string) => boolean {
-  const parts = pattern.split('*').map(part => part.replace(/[\\^$.|?+()[\]{}]/g, '\\$&'))
-  const matcher = new RegExp(`^${parts.join('.*')}$`)
-  return name => matcher.test(name)
 }

@@ -60,6 +60,26 @@ export function parsePathFolder(key: string): string | undefined {
   const path = key.slice(REPOSITORIES.length, -1)
   return lastPart(path).startsWith('_') ? undefined : path
 }
+/** In the order of these a listing of the repositories' folders comes upon them. */
+export const placeOf = (name: string): string => `${inRepository(name)}_`
+/** All that a repository holds lies under one of these. */
+export const partsOf = (name: string): string[] =>
+  [blobsOf, manifestsOf, tagsOf, allTaggedOf, allReferrersOf].map(part => part(name))
+
+const FOLDER_DIGEST = '(?:sha256/[0-9a-f]{64}|sha512/[0-9a-f]{128})'
+const FLAT_DIGEST = '(?:sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})'
+const TAG = '[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}'
+const FORMS = [
+  `_blobs/${FOLDER_DIGEST}/\\w+\\.[\\w-]+\\.\\d+`,
+  `_manifests/${FOLDER_DIGEST}/[0-9a-f]{12}\\.\\w+`,
+  `_tags/${TAG}${TAG_END}/[0-9a-f]{12}\\.\\w+\\.${FLAT_DIGEST}`,
+  `_tagged/${FOLDER_DIGEST}/${TAG}\\.\\w+`,
+  `_referrers/${FOLDER_DIGEST}/${FLAT_DIGEST}\\.\\w+`
+]
+const FORM = new RegExp(`^(?:${FORMS.join('|')})$`)
+/** Whether a key below one of `partsOf` is spelled as in this file: anyone may put a file into a folder. */
+export const isOurs = (name: string, key: string): boolean => FORM.test(key.slice(inRepository(name).length))
+
 /** The digest in whose folder a key is: a link, a record, a tag's reverse, or a referrer (then it is the subject's). */
 export function parseFolderDigest(key: string): Digest {
   const [algorithm, hex] = key.split('/').slice(-3)
@@ -118,9 +138,15 @@ export const referrerKey = (name: string, subject: Digest, digest: Digest): stri
 export const parseReferrerKeys = (key: string): string => key.slice(0, key.lastIndexOf('.') + 1)
 export const parseReferrer = (key: string): Digest => unflat(lastPart(key).split('.')[0] ?? '')
 
+export const HINTS = 'digests/'
 export function hintKey(digest: Digest): string {
   const [algorithm, hex = ''] = digest.split(':')
-  return `digests/${algorithm}/${hex.slice(0, 2)}/${hex}`
+  return `${HINTS}${algorithm}/${hex.slice(0, 2)}/${hex}`
+}
+/** The digest of a hint. Throws `digest-invalid` for a key that is none. */
+export function parseHintKey(key: string): Digest {
+  const [algorithm, , hex] = key.slice(HINTS.length).split('/')
+  return parseDigest(`${algorithm}:${hex}`)
 }
 
 export const CATALOG = 'catalog/'

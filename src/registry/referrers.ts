@@ -24,10 +24,8 @@ export function createReferrers({ storage, cache }: { storage: StorageDriver; ca
    * deletion may have listed those that are there; it stands for them from now on.
    */
   async function add(name: string, subject: Digest, digest: Digest, manifest: Manifest, size: number): Promise<void> {
-    const { mediaType, artifactType, annotations } = manifest
-    const descriptor = { mediaType, digest, size, artifactType, annotations }
     const older = await keysOf(name, subject, digest)
-    await storage.put(referrerKey(name, subject, digest), Buffer.from(JSON.stringify(descriptor)), { ifAbsent: true })
+    await storage.put(referrerKey(name, subject, digest), descriptorOf(digest, manifest, size), { ifAbsent: true })
     await storage.delete(older, { durable: false })
   }
 
@@ -87,6 +85,11 @@ export function createReferrers({ storage, cache }: { storage: StorageDriver; ca
 }
 
 export type Referrers = ReturnType<typeof createReferrers>
+
+/** What the referrers of its subject tell of a manifest of `size` bytes. */
+export function descriptorOf(digest: Digest, { mediaType, artifactType, annotations }: Manifest, size: number): Buffer {
+  return Buffer.from(JSON.stringify({ mediaType, digest, size, artifactType, annotations }))
+}
 
 function matches(descriptor: Buffer, artifactType: string | undefined): boolean {
   if (artifactType === undefined) return true

@@ -12,7 +12,7 @@ import {
   taggedKey,
   tagsOf
 } from '../keys.ts'
-import { aged, batches, deleteAll, entries, grouped, surplus } from './listing.ts'
+import { aged, deleteAll, entries, grouped, surplus, unnamed } from './listing.ts'
 import type { Round } from './round.ts'
 
 /**
@@ -23,27 +23,6 @@ export async function collectDangling(round: Round, name: string): Promise<void>
   await collectTags(round, name)
   await collectReferrers(round, name)
   await collectReverses(round, name)
-}
-
-/**
- * Yields the candidates that nothing names. What names them is read after they were picked: of all that is written in
- * a certain order, that is what tells a leftover from a write under way.
- */
-async function* unnamed<T>(
-  round: Round,
-  candidates: AsyncIterable<[name: string, T]>,
-  named: () => AsyncIterable<string>
-): AsyncGenerator<T[]> {
-  for await (const batch of batches(candidates, round.batch)) {
-    const left = new Map<string, T[]>()
-    for (const [name, candidate] of batch) {
-      const same = left.get(name)
-      if (same) same.push(candidate)
-      else left.set(name, [candidate])
-    }
-    for await (const name of named()) left.delete(name)
-    yield [...left.values()].flat()
-  }
 }
 
 async function* manifestDigests(round: Round, name: string): AsyncGenerator<Digest> {
@@ -57,7 +36,7 @@ interface Tag {
 }
 
 async function collectTags(round: Round, name: string): Promise<void> {
-  for await (const dangling of unnamed(round, oldTags(round, name), () => manifestDigests(round, name))) {
+  for await (const dangling of unnamed(oldTags(round, name), () => manifestDigests(round, name), round.batch)) {
     // The whole tag: without its first value an older one would show.
     for (const { tag, values } of dangling) await dropValues(round, name, tag, values)
   }
@@ -80,7 +59,7 @@ async function dropValues({ registry, report }: Round, name: string, tag: string
 }
 
 async function collectReferrers(round: Round, name: string): Promise<void> {
-  for await (const keys of unnamed(round, oldReferrers(round, name), () => manifestDigests(round, name))) {
+  for await (const keys of unnamed(oldReferrers(round, name), () => manifestDigests(round, name), round.batch)) {
     await deleteAll(round, keys)
     round.report.leftovers += keys.length
   }
@@ -99,7 +78,7 @@ async function* oldReferrers(round: Round, name: string): AsyncGenerator<[Digest
 }
 
 async function collectReverses(round: Round, name: string): Promise<void> {
-  for await (const keys of unnamed(round, oldReverses(round, name), () => reversesOfValues(round, name))) {
+  for await (const keys of unnamed(oldReverses(round, name), () => reversesOfValues(round, name), round.batch)) {
     await deleteAll(round, keys, false)
     round.report.leftovers += keys.length
   }

@@ -3,6 +3,9 @@ import type { ListEntry, ListOptions } from '../../storage/driver.ts'
 import { parsePathFolder, pathFolder } from '../keys.ts'
 import type { Round } from './round.ts'
 
+/** What is needed to go through a store: the store, a clock in ms, and a way to be called off. */
+export type Walk = Pick<Round, 'storage' | 'now' | 'signal'>
+
 /** Entries of a page; also what one DeleteObjects of S3 takes. */
 export const PAGE = 1000
 /** What ages may be off by between two pages: the dates that S3 tells them by have whole seconds. */
@@ -23,8 +26,8 @@ interface Page {
 }
 
 /** A listing of any length, page by page. Between two pages whoever else has work to do gets a turn. */
-async function* pages(round: Round, prefix: string, options: ListOptions): AsyncGenerator<Page> {
-  const { storage, signal, now } = round
+async function* pages(walk: Walk, prefix: string, options: ListOptions): AsyncGenerator<Page> {
+  const { storage, signal, now } = walk
   for (let after: string | undefined; ; ) {
     signal?.throwIfAborted()
     const begun = now()
@@ -37,13 +40,13 @@ async function* pages(round: Round, prefix: string, options: ListOptions): Async
 }
 
 /** Every entry below a prefix, in byte order. */
-export async function* entries(round: Round, prefix: string, options: ListOptions = {}): AsyncGenerator<ListEntry> {
-  for await (const page of pages(round, prefix, options)) yield* page.entries
+export async function* entries(walk: Walk, prefix: string, options: ListOptions = {}): AsyncGenerator<ListEntry> {
+  for await (const page of pages(walk, prefix, options)) yield* page.entries
 }
 
 /** Every key below a prefix, in byte order, with its age. */
-export async function* aged(round: Round, prefix: string): AsyncGenerator<AgedKey> {
-  for await (const { entries, begun, ended } of pages(round, prefix, { ages: true })) {
+export async function* aged(walk: Walk, prefix: string): AsyncGenerator<AgedKey> {
+  for await (const { entries, begun, ended } of pages(walk, prefix, { ages: true })) {
     for (const { key, ageMs = 0 } of entries) yield { key, ageMs, earliest: begun - ageMs, latest: ended - ageMs }
   }
 }
@@ -58,14 +61,14 @@ export function surplus(keys: readonly AgedKey[], graceMs: number): string[] {
 }
 
 /**
- * Every repository that has keys, found by its folders: the catalog may lack one after a crash. A folder of the store
- * may be an empty one, and so may a repository.
+ * Every repository that has keys, in the order of `placeOf`, found by its folders: the catalog may lack one after a
+ * crash. A folder of the store may be an empty one, and so may a repository.
  */
-export async function* repositoryNames(round: Round, path = ''): AsyncGenerator<string> {
+export async function* repositoryNames(walk: Walk, path = ''): AsyncGenerator<string> {
   let found = false
-  for await (const { key } of entries(round, pathFolder(path), { folders: true })) {
+  for await (const { key } of entries(walk, pathFolder(path), { folders: true })) {
     const below = key.endsWith('/') ? parsePathFolder(key) : ''
-    if (below) yield* repositoryNames(round, below)
+    if (below) yield* repositoryNames(walk, below)
     else if (below === undefined && !found && path !== '') {
       found = true
       yield path
@@ -97,8 +100,29 @@ export async function* batches<T>(items: AsyncIterable<T>, size: number): AsyncG
   if (batch.length > 0) yield batch
 }
 
+/**
+ * Yields the candidates that nothing names. What names them is read after they were picked: of all that is written in
+ * a certain order, that is what tells a leftover from a write under way.
+ */
+export async function* unnamed<T>(
+  candidates: AsyncIterable<[name: string, T]>,
+  named: () => AsyncIterable<string>,
+  batch: number
+): AsyncGenerator<T[]> {
+  for await (const some of batches(candidates, batch)) {
+    const left = new Map<string, T[]>()
+    for (const [name, candidate] of some) {
+      const same = left.get(name)
+      if (same) same.push(candidate)
+      else left.set(name, [candidate])
+    }
+    for await (const name of named()) left.delete(name)
+    yield [...left.values()].flat()
+  }
+}
+
 /** A page of items at a time, while the collection goes on. */
-export function* chunksOf<T>({ signal }: Round, items: readonly T[]): Generator<T[]> {
+export function* chunksOf<T>({ signal }: Walk, items: readonly T[]): Generator<T[]> {
   for (let at = 0; at < items.length; at += PAGE) {
     signal?.throwIfAborted()
     yield items.slice(at, at + PAGE)
@@ -106,6 +130,6 @@ export function* chunksOf<T>({ signal }: Round, items: readonly T[]): Generator<
 }
 
 /** Deletes keys, a page of them at a time. */
-export async function deleteAll(round: Round, keys: readonly string[], durable = true): Promise<void> {
-  for (const chunk of chunksOf(round, keys)) await round.storage.delete(chunk, { durable })
+export async function deleteAll(walk: Walk, keys: readonly string[], durable = true): Promise<void> {
+  for (const chunk of chunksOf(walk, keys)) await walk.storage.delete(chunk, { durable })
 }

@@ -4,6 +4,7 @@ import { addGc } from './cli/gc.ts'
 import { addHtpasswd } from './cli/htpasswd.ts'
 import { addRepository } from './cli/repository.ts'
 import { CommandError } from './cli/store.ts'
+import { addVerify } from './cli/verify.ts'
 import { addWhy } from './cli/why.ts'
 import { variablesText } from './config/schema.ts'
 import { ConfigError, configWarnings, loadConfig } from './config.ts'
@@ -29,6 +30,7 @@ program
 
 addGc(program)
 addWhy(program)
+addVerify(program)
 addRepository(program)
 addHtpasswd(program)
 

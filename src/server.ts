@@ -47,11 +47,15 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
 }
 
 async function build(config: Config): Promise<FastifyInstance> {
-  // Which Node.js a coming version of the AWS SDK wants is for whoever updates the registry, not for who runs it.
-  if (config.s3) process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true'
+  quietSdk(config)
   return buildApp(config).catch(error => {
     throw storageProblem(error, config)
   })
+}
+
+/** Which Node.js a coming version of the AWS SDK wants is for whoever updates the registry, not for who runs it. */
+export function quietSdk({ s3 }: Config): void {
+  if (s3) process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true'
 }
 
 /** What the operator is told where the storage can't be used: one line that names the variable. */

@@ -12,7 +12,7 @@ interface Options {
 }
 
 /** `gc`: one collection, beside servers that run. */
-export function addGc(program: Command): void {
+export function addGc(program: Command, env = process.env): void {
   program
     .command('gc')
     .description('give back what nothing needs, once; the servers go on serving')
@@ -20,12 +20,13 @@ export function addGc(program: Command): void {
     .option('--untagged', 'manifests too that no tag leads to')
     .option('--repository <pattern>', 'only the manifests and links of these repositories; * is any text')
     .option('--json', 'the report as JSON')
-    .action((options: Options) => collect(options))
+    .action((options: Options) => collect(env, options))
 }
 
-async function collect({ dryRun = false, untagged, repository, json = false }: Options): Promise<void> {
+async function collect(env: NodeJS.ProcessEnv, options: Options): Promise<void> {
+  const { dryRun = false, untagged, repository, json = false } = options
   await withStore(
-    process.env,
+    env,
     async ({ storage, collector }) => {
       const work = () => collector.collect({ untagged, repository })
       const report = dryRun ? await work() : await withLease(storage, work)

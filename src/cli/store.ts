@@ -1,15 +1,18 @@
+import { stat } from 'node:fs/promises'
 import Fastify from 'fastify'
 import storagePlugin from '../../plugins/storage.ts'
-import { loadConfig } from '../config.ts'
+import { type Config, loadConfig } from '../config.ts'
 import { withoutWrites } from '../registry/gc/dry-run.ts'
 import { type Collector, createCollector } from '../registry/gc.ts'
 import { createRegistry } from '../registry/registry.ts'
-import { storageProblem } from '../server.ts'
+import { createVerifier, type Verifier } from '../registry/verify.ts'
+import { quietSdk, storageProblem } from '../server.ts'
 import type { StorageDriver } from '../storage/driver.ts'
 
 export interface Store {
   storage: StorageDriver
   collector: Collector
+  verifier: Verifier
   /** ms. */
   graceMs: number
 }
@@ -21,7 +24,7 @@ export class CommandError extends Error {
 
 /**
  * Runs `work` on the store that the environment configures, beside whatever servers work on it. With `dryRun` nothing is
- * written. Throws `ConfigError` or `StartError` when the store can't be opened.
+ * written. Throws `ConfigError`, `StartError` or `CommandError` when the store can't be opened.
  */
 export async function withStore(
   env: NodeJS.ProcessEnv,
@@ -29,6 +32,8 @@ export async function withStore(
   { dryRun = false } = {}
 ): Promise<void> {
   const config = loadConfig(env)
+  await mustExist(config)
+  quietSdk(config)
   const app = Fastify({ logger: false })
   const { gcGraceMs: graceMs, uploadExpiryMs, bufferMemoryBytes, manifestAllowSparse: sparse } = config
   try {
@@ -41,9 +46,19 @@ export async function withStore(
   }
   try {
     const storage = dryRun ? withoutWrites(app.storage) : app.storage
-    const registry = createRegistry({ storage, log: app.log, graceMs, uploadExpiryMs, cacheBytes: 0, sparse })
-    await work({ storage, collector: createCollector({ storage, registry, graceMs, uploadExpiryMs }), graceMs })
+    const ignoresCase = storage.ignoresCase ?? false
+    const options = { storage, graceMs, uploadExpiryMs, sparse }
+    const registry = createRegistry({ ...options, ignoresCase, log: app.log, cacheBytes: 0 })
+    const [collector, verifier] = [createCollector({ ...options, registry }), createVerifier({ ...options, registry })]
+    await work({ storage, collector, verifier, graceMs })
   } finally {
     await app.close()
   }
+}
+
+/** A server makes its folder. A command on a folder that is not there was given the wrong one. */
+async function mustExist({ s3, storagePath }: Config): Promise<void> {
+  if (s3) return
+  const found = await stat(storagePath).catch(() => undefined)
+  if (!found) throw new CommandError(`STORAGE_PATH is ${JSON.stringify(storagePath)}, and there is no such folder`)
 }

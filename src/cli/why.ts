@@ -8,7 +8,7 @@ import { CommandError, withStore } from './store.ts'
 import { bytesText, durationText } from './text.ts'
 
 /** `why`: what keeps a manifest or a blob, and when it may go. */
-export function addWhy(program: Command): void {
+export function addWhy(program: Command, env = process.env): void {
   program
     .command('why')
     .description('tell what keeps a manifest or a blob, and when it may go')
@@ -16,7 +16,7 @@ export function addWhy(program: Command): void {
     .action(async (reference: string) => {
       const [name, digest] = parse(reference)
       await withStore(
-        process.env,
+        env,
         async ({ collector, graceMs }) => {
           const why = await collector.why(name, digest).catch(error => {
             if (error instanceof RegistryError && error.kind === 'manifest-unknown') {

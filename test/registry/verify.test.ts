@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, stat, utimes } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -27,6 +27,7 @@ import { createVerifier, type Progress, type VerifierOptions, type VerifyOptions
 import { type StorageDriver, StorageError } from '../../src/storage/driver.ts'
 import { openFilesystem } from '../../src/storage/filesystem.ts'
 import { createMemory } from '../../src/storage/memory.ts'
+import { age } from '../support/age.ts'
 import { CONFIG, config, IMAGE_BYTES, image, LAYER, layer } from '../support/collecting.ts'
 import { descriptor, IMAGE, INDEX, indexOf, json } from '../support/images.ts'
 import { keysIn } from '../support/registry.ts'
@@ -66,13 +67,7 @@ const drivers: Record<string, Open> = {
   filesystem: async t => {
     const path = await mkdtemp(join(tmpdir(), 'marina-verify-'))
     t.teardown(() => rm(path, { recursive: true, force: true }))
-    const pass = async (ms: number): Promise<void> => {
-      for (const name of await readdir(path, { recursive: true })) {
-        const time = ((await stat(join(path, name))).mtimeMs - ms) / 1000
-        await utimes(join(path, name), time, time)
-      }
-    }
-    return { storage: await openFilesystem({ path }), pass }
+    return { storage: await openFilesystem({ path }), pass: ms => age(path, ms) }
   }
 }
 

@@ -1,0 +1,379 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { PassThrough } from 'node:stream'
+import { Command } from 'commander'
+import t, { type Test } from 'tap'
+import { addGc } from '../src/cli/gc.ts'
+import { createProgressBar } from '../src/cli/progress.ts'
+import { addRepository } from '../src/cli/repository.ts'
+import { bytesText, durationText } from '../src/cli/text.ts'
+import { addVerify } from '../src/cli/verify.ts'
+import { addWhy } from '../src/cli/why.ts'
+import { type Digest, digestBytes } from '../src/registry/digest.ts'
+import { contentKey, GC_LEASE, linksOf, parseLink, taggedOf } from '../src/registry/keys.ts'
+import { openFilesystem } from '../src/storage/filesystem.ts'
+import { age } from './support/age.ts'
+import { type Client, createClient } from './support/client.ts'
+import { digestOf, IMAGE, INDEX, imageOf, indexOf, json } from './support/images.ts'
+import { type Opened, openRegistry } from './support/registry.ts'
+
+const HOUR = 3_600_000
+const DAY = 24 * HOUR
+
+interface Outcome {
+  code: number
+  out: string
+  /** What stopped the command, as `src/cli.ts` would tell it. */
+  err: string
+}
+
+/** Runs a command in this process, on a folder. */
+async function run(t: Test, path: string, ...args: string[]): Promise<Outcome> {
+  const program = new Command('marina-distribution').exitOverride()
+  const env = { STORAGE_PATH: path }
+  for (const add of [addGc, addWhy, addRepository, addVerify]) add(program, env)
+  const [out, err] = [t.capture(console, 'log'), t.capture(console, 'error')]
+  const before = process.exitCode
+  process.exitCode = undefined
+  const texts = (calls: { args: unknown[] }[]) => calls.map(({ args }) => `${args[0]}\n`).join('')
+  try {
+    await program.parseAsync(args, { from: 'user' })
+    return { code: Number(process.exitCode ?? 0), out: texts(out()), err: texts(err()) }
+  } catch (error) {
+    return { code: 1, out: texts(out()), err: `${(error as Error).name}: ${(error as Error).message}` }
+  } finally {
+    out.restore()
+    err.restore()
+    process.exitCode = before
+  }
+}
+
+interface Folder extends Opened {
+  path: string
+  run(...args: string[]): Promise<Outcome>
+  /** The files that there are. */
+  files(): string[]
+  pass(ms: number): Promise<void>
+}
+
+async function openFolder(t: Test): Promise<Folder> {
+  const path = mkdtempSync(join(tmpdir(), 'marina-cli-'))
+  t.teardown(() => rmSync(path, { recursive: true, force: true }))
+  const registry = await openRegistry(t, await openFilesystem({ path }), { gcIntervalMs: 0 })
+  const files = () => readdirSync(path, { recursive: true, encoding: 'utf8' }).sort()
+  return { ...registry, path, run: (...args) => run(t, path, ...args), files, pass: ms => age(path, ms) }
+}
+
+t.test('gc', async t => {
+  const folder = await openFolder(t)
+  const untagged = await folder.pushImage('app')
+  await folder.pushImage('app', 'v1')
+  await folder.pushBlob('team/app', Buffer.from('named by nothing'))
+  await folder.pass(DAY + HOUR)
+  const before = folder.files()
+
+  const dry = await folder.run('gc', '--dry-run', '--untagged')
+  t.match(dry, { code: 0, err: '' })
+  t.match(dry.out, /^Nothing was changed\. This would go:\n/)
+  t.match(dry.out, /\nmanifests +1\nlinks to blobs +1\n/)
+  t.strictSame(folder.files(), before)
+
+  const json = await folder.run('gc', '--json')
+  t.match(JSON.parse(json.out), { dryRun: false, repositories: 2, manifests: 0, links: 1, contents: 0, problems: [] })
+  t.equal(
+    (await folder.getManifest('app', untagged.digest)).status,
+    200,
+    'an untagged manifest stays unless it is asked for'
+  )
+
+  const elsewhere = await folder.run('gc', '--untagged', '--json', '--repository', 'team/*')
+  t.match(JSON.parse(elsewhere.out), { manifests: 0 })
+  const wet = await folder.run('gc', '--untagged', '--repository', 'app')
+  t.match(wet.out, /^Collected:\n.*\nmanifests +1\nlinks to blobs +2\n/s)
+  t.equal((await folder.getManifest('app', untagged.digest)).status, 404)
+  t.equal((await folder.getManifest('app', 'v1')).status, 200)
+
+  await folder.pass(DAY + HOUR)
+  const bytes = await folder.run('gc')
+  t.match(bytes.out, /\ncontents +3\n.*\n\d+ bytes freed, in [\d.]+ (ms|s)\n$/s)
+})
+
+t.test('gc where another collector is at work, or something can not be read', async t => {
+  const folder = await openFolder(t)
+  const { digest } = await folder.pushImage('app', 'v1')
+  await folder.storage.put(GC_LEASE, Buffer.alloc(0))
+  const busy = await folder.run('gc')
+  t.match(busy, { code: 1, out: '', err: /^CommandError: another collector is at work/ })
+  t.match(await folder.run('gc', '--dry-run'), { code: 0 }, 'a dry run is in nobody’s way')
+  await folder.pass(DAY + HOUR)
+  t.match(await folder.run('gc'), { code: 0 }, 'the lease of one that died lapses')
+  t.strictSame(await folder.storage.list(GC_LEASE), [])
+
+  const [record] = folder.files().filter(file => /_manifests.*\./.test(file))
+  writeFileSync(join(folder.path, record!), 'damaged')
+  const problem = await folder.run('gc')
+  t.match(problem, { code: 1, out: /^Collected:\n/, err: new RegExp(`^app: .*${digest}`) })
+})
+
+t.test('why', async t => {
+  const folder = await openFolder(t)
+  const tagged = await folder.pushImage('app', 'v1')
+  const untagged = await folder.pushImage('app')
+  const index = json(indexOf([{ mediaType: IMAGE, digest: untagged.digest, size: untagged.bytes.length }]))
+  await folder.putManifest('app', 'all', index, INDEX)
+  const signature = json(
+    indexOf([], { subject: { mediaType: IMAGE, digest: tagged.digest, size: tagged.bytes.length } })
+  )
+  await folder.putManifest('app', digestOf(signature), signature, INDEX)
+  const lone = await folder.pushImage('app')
+  const blob = await folder.pushBlob('app', Buffer.from('a blob'))
+  const why = async (digest: string): Promise<string> => (await folder.run('why', `app@${digest}`)).out
+  t.match(await why(lone.digest), /its age keeps it: gc --untagged takes it in 24\.0 h at the earliest/)
+  await folder.pass(DAY + HOUR)
+  t.match(
+    await why(tagged.digest),
+    /^manifest, written 1\.0 d ago\n {2}tagged v1\n {2}referred to by .*\n {2}kept by tag v1 → this\n$/
+  )
+  t.match(await why(untagged.digest), new RegExp(`listed by ${digestOf(index)}\n  kept by tag all → index .* → this\n`))
+  t.match(
+    await why(digestOf(signature)),
+    new RegExp(`refers to ${tagged.digest}\n  kept by tag v1 → subject .* → this\n`)
+  )
+  t.match(await why(lone.digest), /nothing keeps it: gc --untagged takes it, gc alone does not/)
+  t.match(await why(blob), /^blob of 6 bytes, linked 1\.0 d ago .*no manifest names it: its link may go now/s)
+  const { config } = JSON.parse(tagged.bytes.toString())
+  t.match(await why(config.digest), new RegExp(`named by ${tagged.digest}\n  its manifests keep it`))
+
+  const absent = digestBytes(Buffer.from('absent'))
+  t.match(await folder.run('why', `app@${absent}`), {
+    code: 1,
+    err: `CommandError: app holds no manifest and no blob ${absent}`
+  })
+  for (const wrong of ['app', 'app:v1', `App@${absent}`, 'app@sha256:12']) {
+    t.match(await folder.run('why', wrong), { code: 1, err: /^CommandError: ".*" is not REPOSITORY@DIGEST/ }, wrong)
+  }
+})
+
+t.test('repository delete', async t => {
+  const folder = await openFolder(t)
+  await folder.pushImage('app', 'v1')
+  await folder.pushImage('app/below', 'v1')
+  const deleted = await folder.run('repository', 'delete', 'app')
+  t.match(deleted, { code: 0, out: 'app is deleted: 1 manifests, 2 links to blobs\n' })
+  t.equal((await folder.getManifest('app', 'v1')).status, 404)
+  t.equal((await folder.getManifest('app/below', 'v1')).status, 200)
+  t.match(await folder.run('repository', 'delete', 'app'), {
+    code: 1,
+    err: 'CommandError: there is no repository "app"'
+  })
+  t.match(await folder.run('repository', 'delete', '../app'), { code: 1 })
+})
+
+/** Damages one blob and one tag. */
+async function damage(folder: Folder): Promise<{ blob: string; image: string }> {
+  const { digest: image } = await folder.pushImage('app', 'v1')
+  const blob = await folder.pushBlob('team/app', Buffer.from('whole'))
+  const [link] = await folder.storage.list(linksOf('team/app', blob as Digest))
+  await folder.storage.put(contentKey(parseLink(link!.key).content), Buffer.from('wrong'))
+  const reverses = await folder.storage.list(taggedOf('app', image as Digest))
+  await folder.storage.delete(reverses.map(({ key }) => key))
+  await folder.pass(HOUR)
+  return { blob, image }
+}
+
+t.test('verify', async t => {
+  const folder = await openFolder(t)
+  await folder.pushImage('whole', 'v1')
+  await folder.pass(HOUR)
+  const good = await folder.run('verify')
+  t.match(good, { code: 0, err: '', out: /^repositories +1\n.*\ncontents +2\n.* bytes read in .*: nothing wrong\n$/s })
+
+  const { blob, image } = await damage(folder)
+  const before = folder.files()
+  const bad = await folder.run('verify')
+  t.equal(bad.code, 1)
+  t.match(bad.out, `fault    reverse-missing    app:v1@${image}: a deletion of its manifest would not find this tag\n`)
+  t.match(bad.out, `fault    content-damaged    team/app@${blob}: its bytes are not those of the digest\n`)
+  t.match(bad.out, /: 3 faults\n$/)
+  t.strictSame(folder.files(), before)
+  t.match(await folder.run('verify', '--repository', 'whole'), { code: 0 })
+  t.match(await folder.run('verify', '--after', 'app', '--repository', 'app'), { code: 0 })
+  t.match(await folder.run('verify', '--after', '@ffffffff'), { code: 0, out: /\ncontents +0\n/ })
+
+  const lines = (await folder.run('verify', '--repair', '--json')).out
+    .trim()
+    .split('\n')
+    .map(line => JSON.parse(line))
+  t.match(lines.at(-1), { faults: 3, repaired: 2 })
+  t.match(
+    lines.slice(0, -1).filter(({ repaired }) => !repaired),
+    [{ kind: 'content-damaged', repository: 'team/app', digest: blob }]
+  )
+  t.match(await folder.run('verify'), { code: 1, out: /: 1 fault\n$/ })
+})
+
+t.test('verify that is stopped says where to go on', async t => {
+  const folder = await openFolder(t)
+  await folder.pushImage('a', 'v1')
+  await damage(folder)
+  const log = console.log
+  t.intercept(console, 'log', {
+    value: (...args: unknown[]) => {
+      log(...args)
+      process.emit('SIGINT')
+    }
+  })
+  const program = new Command().exitOverride()
+  addVerify(program, { STORAGE_PATH: folder.path })
+  await t.rejects(program.parseAsync(['verify'], { from: 'user' }), { message: 'stopped; go on with --after a' })
+  t.equal(
+    process.listenerCount('SIGINT', () => {}),
+    0
+  )
+})
+
+t.test('a store that can not be opened', async t => {
+  const folder = mkdtempSync(join(tmpdir(), 'marina-cli-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  for (const args of [['gc'], ['gc', '--dry-run'], ['verify'], ['repository', 'delete', 'app']]) {
+    const missing = await run(t, join(folder, 'missing'), ...args)
+    t.match(
+      missing,
+      { code: 1, err: /^CommandError: STORAGE_PATH is .*, and there is no such folder$/ },
+      args.join(' ')
+    )
+  }
+  t.strictSame(readdirSync(folder), [], 'and is not made')
+  writeFileSync(join(folder, 'file'), '')
+  t.match(await run(t, join(folder, 'file'), 'gc'), { code: 1, err: /^StartError: STORAGE_PATH is / })
+})
+
+t.test('a progress bar on a terminal', async t => {
+  const stream = (isTTY: boolean) => Object.assign(new PassThrough({ encoding: 'utf8' }), { isTTY, columns: 100 })
+  const [terminal, file] = [stream(true), stream(false)]
+  const bar = await createProgressBar(terminal, { isTTY: true })
+  bar.show({ stage: 'contents', part: 0.5, position: '@7f' })
+  bar.line('a fault')
+  bar.end()
+  const drawn = terminal.read() as string
+  t.match(drawn, /contents .* 50 %/)
+  t.match(drawn, 'a fault\n')
+
+  const lines = t.capture(console, 'log')
+  const quiet = await createProgressBar(file)
+  quiet.show({ stage: 'contents', part: 0.5, position: '@7f' })
+  quiet.line('a fault')
+  quiet.end()
+  const piped = await createProgressBar(stream(true), { isTTY: false })
+  piped.line('another')
+  piped.end()
+  t.equal(file.read(), null)
+  t.strictSame(
+    lines().map(({ args }) => args[0]),
+    ['a fault', 'another']
+  )
+})
+
+t.test('sizes and times as people read them', async t => {
+  t.strictSame([0, 1023, 1024, 1536, 5 * 1024 ** 3, 2 ** 60].map(bytesText), [
+    '0 bytes',
+    '1023 bytes',
+    '1.0 KiB',
+    '1.5 KiB',
+    '5.0 GiB',
+    '1048576.0 TiB'
+  ])
+  t.strictSame([0.4, 999, 1000, 90_000, 3 * HOUR, 2.5 * DAY].map(durationText), [
+    '0 ms',
+    '999 ms',
+    '1.0 s',
+    '1.5 min',
+    '3.0 h',
+    '2.5 d'
+  ])
+})
+
+/** Starts the command line in a process of its own. */
+function start(t: Test, env: NodeJS.ProcessEnv, ...args: string[]) {
+  const child = spawn(process.execPath, ['--import', 'tsx', 'src/cli.ts', ...args], {
+    cwd: resolve(import.meta.dirname, '..'),
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  const seen = { out: '', err: '' }
+  child.stdout.setEncoding('utf8').on('data', text => {
+    seen.out += text
+  })
+  child.stderr.setEncoding('utf8').on('data', text => {
+    seen.err += text
+  })
+  const ended = once(child, 'close').then(([code]) => ({ code: code as number | null, ...seen }))
+  return { child, seen, ended }
+}
+
+async function listening(seen: { out: string }): Promise<Client> {
+  for (;;) {
+    const port = /"listening at http:\/\/[^"]*:(\d+),/.exec(seen.out)?.[1]
+    if (port) {
+      return createClient(async (method, path, { headers = {}, body } = {}) => {
+        const url = new URL(path, `http://127.0.0.1:${port}`)
+        const answer = await fetch(url, {
+          method,
+          headers: headers as Record<string, string>,
+          ...(body && { body: new Uint8Array(body) })
+        })
+        const bytes = Buffer.from(await answer.arrayBuffer())
+        return { status: answer.status, headers: Object.fromEntries(answer.headers), body: bytes }
+      })
+    }
+    await new Promise(resolve => setTimeout(resolve, 20))
+  }
+}
+
+t.test('commands beside a server, in processes of their own', async t => {
+  const path = mkdtempSync(join(tmpdir(), 'marina-cli-'))
+  t.teardown(() => rmSync(path, { recursive: true, force: true }))
+  const env = { STORAGE_PATH: path, HOST: '127.0.0.1', PORT: '0', LOG_FORMAT: 'json' }
+  const server = start(t, env)
+  const client = await listening(server.seen)
+  const untagged = await client.pushImage('app')
+  await age(path, DAY + HOUR)
+  const gc = start(t, env, 'gc', '--untagged', '--json')
+  const pushed: string[] = []
+  let ended = false
+  void gc.ended.then(() => {
+    ended = true
+  })
+  while (!ended) pushed.push((await client.pushImage('app', `v${pushed.length}`)).digest)
+  const collected = await gc.ended
+  t.match(collected, { code: 0, err: '' })
+  t.match(JSON.parse(collected.out), { manifests: 1, links: 2 })
+  t.equal((await client.getManifest('app', untagged.digest)).status, 404, 'the server sees what went')
+  for (const digest of pushed) t.equal((await client.getManifest('app', digest)).status, 200)
+  t.ok(pushed.length > 1, `${pushed.length} images were pushed meanwhile`)
+
+  const image = json(imageOf(Buffer.from('{}'), []))
+  t.equal(
+    (await client.putManifest('app', 'v', image)).status,
+    404 - 4,
+    'a blob that is not there is not taken for one'
+  )
+  const verify = await start(t, env, 'verify').ended
+  t.match(verify, { code: 0, err: '', out: /nothing wrong\n$/ })
+  const [content] = readdirSync(join(path, 'content'), { recursive: true, encoding: 'utf8' }).filter(name =>
+    name.includes('/')
+  )
+  writeFileSync(join(path, 'content', content!), 'damaged')
+  t.match(await start(t, env, 'verify').ended, { code: 1, err: '', out: /content-damaged .*\n.*fault/s })
+  t.match(await start(t, env, 'why', 'app').ended, {
+    code: 1,
+    out: '',
+    err: /^"app" is not REPOSITORY@DIGEST[^\n]*\n$/
+  })
+  server.child.kill('SIGTERM')
+  t.match(await server.ended, { code: 0 })
+})

@@ -14,6 +14,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Whether the caller may do this in a repository. */
     may(action: RepositoryAction, repository: string): boolean
+    /** Tells of a repository whether the caller may pull it; undefined: they may pull all. */
+    readable(): ((repository: string) => boolean) | undefined
   }
 }
 
@@ -35,6 +37,7 @@ async function accessControl(app: FastifyInstance, { access: settings }: AccessP
   app.addHook('onRoute', requireAction)
   if (settings === undefined) {
     app.decorateRequest('may', () => true)
+    app.decorateRequest('readable', () => undefined)
     return
   }
   const openAccess = await loadOpenAccess()
@@ -44,6 +47,9 @@ async function accessControl(app: FastifyInstance, { access: settings }: AccessP
   const callers = new WeakMap<FastifyRequest, Caller>()
   app.decorateRequest('may', function (this: FastifyRequest, action: RepositoryAction, repository: string) {
     return access.may(callers.get(this)!, action, repository)
+  })
+  app.decorateRequest('readable', function (this: FastifyRequest) {
+    return access.readable(callers.get(this)!)
   })
   app.addHook('onRequest', async (request: FastifyRequest, reply: FastifyReply) => {
     if (request.is404) return

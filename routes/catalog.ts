@@ -10,12 +10,16 @@ const catalog: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links, ta
     '/_catalog',
     {
       config: { path: '/v2/_catalog', id: 'catalog', action: 'catalog' },
-      schema: { querystring: PageQuery, tags: ['catalog'], summary: 'The repositories, in byte order' }
+      schema: {
+        querystring: PageQuery,
+        tags: ['catalog'],
+        summary: 'The repositories that the caller may pull, in byte order'
+      }
     },
     async (request, reply) => {
       const n = pageSize(request.query, tagsPageMax)
       const last = request.query.last ? parseRepository(request.query.last) : undefined
-      const page = await app.registry.repositories.list({ n, ...(last && { last }) })
+      const page = await app.registry.repositories.list({ n, last, visible: request.readable() })
       if (page.more && n > 0) {
         const query = { n, last: page.items.at(-1)! }
         reply.header('Link', links.next('/_catalog', query, forwardedPrefix(request)))

@@ -54,7 +54,8 @@ const uploads: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links }) 
       if (mount) {
         const wanted = parseDigest(mount)
         const source = from ? parseRepository(from) : undefined
-        if (await registry.blobs.mount(name, wanted, source)) return created(request, reply, name, wanted)
+        if (await registry.blobs.mount(name, wanted, source, request.readable()))
+          return created(request, reply, name, wanted)
       } else if (digest) {
         const pushed = parseDigest(digest)
         // Without a body this is a client that goes on with a PUT, unless the blob is empty.

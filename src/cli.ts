@@ -2,6 +2,7 @@
 import { Command } from 'commander'
 import { addGc } from './cli/gc.ts'
 import { addHtpasswd } from './cli/htpasswd.ts'
+import { addPolicy } from './cli/policy.ts'
 import { addRepository } from './cli/repository.ts'
 import { CommandError } from './cli/store.ts'
 import { addVerify } from './cli/verify.ts'
@@ -33,6 +34,7 @@ addWhy(program)
 addVerify(program)
 addRepository(program)
 addHtpasswd(program)
+addPolicy(program)
 
 try {
   await program.parseAsync()

@@ -320,16 +320,32 @@ t.test('storage in S3: what is missing or does not fit is one line', async t => 
 t.test('access control: what is missing or does not fit is one line', async t => {
   const folder = t.testdir({
     good: 'alice:$2y$05$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy',
-    sha: '\nbob:{SHA}qU'
+    sha: '\nbob:{SHA}qU',
+    policy: 'rules: x',
+    rules: 'rules: []'
   })
   const good = join(folder, 'good')
-  t.strictSame(loadConfig({ AUTH_HTPASSWD_FILE: good }).access, { htpasswdFile: good, anonymous: 'none' })
-  t.strictSame(loadConfig({ AUTH_ANONYMOUS: 'pull' }).access, { htpasswdFile: undefined, anonymous: 'pull' })
+  t.strictSame(loadConfig({ AUTH_HTPASSWD_FILE: good }).access, {
+    htpasswdFile: good,
+    policyFile: undefined,
+    anonymous: 'none'
+  })
+  t.strictSame(loadConfig({ AUTH_ANONYMOUS: 'pull' }).access, {
+    htpasswdFile: undefined,
+    policyFile: undefined,
+    anonymous: 'pull'
+  })
   t.equal('access' in defaults, false, 'there exactly when something of it is set')
   const cases: [NodeJS.ProcessEnv, RegExp][] = [
     [{ AUTH_HTPASSWD_FILE: '/nowhere/x' }, /^AUTH_HTPASSWD_FILE is "\/nowhere\/x": it can't be read \(ENOENT\);/],
     [{ AUTH_HTPASSWD_FILE: join(folder, 'sha') }, /^AUTH_HTPASSWD_FILE is "[^"]*": line 2: the hash is not/],
     [{ AUTH_HTPASSWD_FILE: good, AUTH_ANONYMOUS: 'push' }, /^AUTH_ANONYMOUS is "push"/],
+    [{ AUTH_POLICY_FILE: '/nowhere/x' }, /^AUTH_POLICY_FILE is "\/nowhere\/x": it can't be read \(ENOENT\);/],
+    [{ AUTH_POLICY_FILE: join(folder, 'policy') }, /^AUTH_POLICY_FILE is "[^"]*": line 1: rules can't be used;/],
+    [
+      { AUTH_POLICY_FILE: join(folder, 'rules'), AUTH_ANONYMOUS: 'pull' },
+      /^AUTH_ANONYMOUS is "pull" beside AUTH_POLICY_FILE;/
+    ],
     [{ AUTH_ANONYMOUS: 'none' }, /^AUTH_ANONYMOUS is "none", and nobody could log in/]
   ]
   for (const [env, line] of cases) {

@@ -112,6 +112,24 @@ t.test('the command line', async t => {
       /^LOG_DIRECTORY is not a variable [^\n]*\n$/
     ],
     [['config', 'check'], { PORT: 'x', LOG_FORMAT: 'y' }, 1, /^$/, /^PORT is "x"[^\n]*\nLOG_FORMAT is "y"[^\n]*\n$/],
+    [['policy', 'check', 'ci', 'push', 'a/b'], {}, 1, /^$/, /^there is no access control: [^\n]*\n$/],
+    [['policy', 'check', 'ci', 'push', 'A'], { AUTH_ANONYMOUS: 'pull' }, 1, /^$/, /^"A" is not [^\n]*\n$/],
+    [
+      ['policy', 'check', '-', 'pull', 'a/b'],
+      { AUTH_ANONYMOUS: 'pull' },
+      0,
+      /^allowed by rule 2: everybody: pull in \*\*\n$/,
+      /^$/
+    ],
+    [
+      ['policy', 'check', '-', 'push', 'a/b'],
+      { AUTH_ANONYMOUS: 'pull' },
+      1,
+      /^denied: no rule lets a client without a login push in a\/b\n$/,
+      /^$/
+    ],
+    [['htpasswd', 'a:b'], {}, 1, /^$/, /^"a:b" can't be a user: [^\n]*\n$/],
+    [['htpasswd', 'alice'], {}, 1, /^$/, /^the password is empty\n$/],
     [[], { PORT: '70000' }, 1, /^$/, /^PORT is "70000"; allowed: a whole number from 0 to 65535\n$/],
     [['serve'], { STORAGE_PTH: '/x' }, 1, /^$/, /^STORAGE_PTH is set, [^\n]*STORAGE_PATH[^\n]*\n$/]
   ]

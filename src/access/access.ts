@@ -30,16 +30,23 @@ export function createAccess({ passwords, policy }: AccessOptions) {
    */
   function check(caller: Caller, action: Action, repository: string): void {
     if (action === 'open' || allows(caller, action, repository)) return
-    throw new RegistryError(caller.user === undefined ? 'unauthorized' : 'denied')
+    throw new RegistryError(caller.user === undefined && passwords ? 'unauthorized' : 'denied')
   }
 
   function allows(caller: Caller, action: Exclude<Action, 'open'>, repository: string): boolean {
-    if (action === 'login') return caller.user !== undefined
-    if (action === 'catalog') return caller.user !== undefined || policy().allowsSome(caller, 'pull')
+    // Where nobody can log in, nobody is asked to.
+    if (action === 'login') return caller.user !== undefined || !passwords
+    if (action === 'catalog') return caller.user !== undefined || policy().allowsSomewhere(caller, 'pull')
     return may(caller, action, repository)
   }
 
-  return { identify, may, check }
+  /** Tells of a repository whether the caller may pull it; undefined: they may pull all. */
+  function readable(caller: Caller): ((repository: string) => boolean) | undefined {
+    if (policy().allowsEverywhere(caller, 'pull')) return undefined
+    return repository => may(caller, 'pull', repository)
+  }
+
+  return { identify, may, check, readable }
 }
 
 export type Access = ReturnType<typeof createAccess>

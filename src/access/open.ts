@@ -1,17 +1,28 @@
-import { type AccessSettings, readHtpasswd } from '../config/access.ts'
+import { type AccessSettings, readHtpasswd, readPolicy } from '../config/access.ts'
 import type { RegistryLog } from '../registry/log.ts'
 import { watch } from '../watched.ts'
 import { createAccess } from './access.ts'
 import { createPasswords } from './passwords.ts'
-import { simplePolicy } from './policy.ts'
+import { createPolicy, simpleRules } from './policy.ts'
 
 /** Access control as it is set, over files that are read again when they change. Throws where one can't be used. */
-export function openAccess({ htpasswdFile, anonymous }: AccessSettings, log: RegistryLog) {
+export function openAccess({ htpasswdFile, policyFile, anonymous }: AccessSettings, log: RegistryLog) {
   const users =
     htpasswdFile === undefined
       ? undefined
       : watch({ name: 'AUTH_HTPASSWD_FILE', paths: [htpasswdFile], load: () => readHtpasswd(htpasswdFile), log })
-  const policy = simplePolicy(anonymous)
-  const access = createAccess({ passwords: users && createPasswords(users.value), policy: () => policy })
-  return { ...access, close: () => users?.close() }
+  const rules =
+    policyFile === undefined
+      ? undefined
+      : watch({ name: 'AUTH_POLICY_FILE', paths: [policyFile], load: () => readPolicy(policyFile), log })
+  const simple = createPolicy(simpleRules(anonymous))
+  const access = createAccess({
+    passwords: users && createPasswords(users.value),
+    policy: rules ? rules.value : () => simple
+  })
+  const close = (): void => {
+    users?.close()
+    rules?.close()
+  }
+  return { ...access, close }
 }

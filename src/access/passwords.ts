@@ -1,5 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto'
-import { hash as bcrypt, verify as matches } from '@node-rs/bcrypt'
+import { hash as bcrypt, verify as bcryptVerify } from '@node-rs/bcrypt'
 import { LRUCache } from 'lru-cache'
 import type { Credentials } from './caller.ts'
 import { costOf, type Htpasswd } from './htpasswd.ts'
@@ -16,6 +16,8 @@ const decoy = (cost: number): string => `$2b$${String(cost).padStart(2, '0')}$${
 /** Makes a bcrypt hash, `$2b$…`. Of a password, bcrypt takes the first 72 bytes alone. */
 export const hashPassword = (password: string, cost = COST): Promise<string> => bcrypt(password, cost)
 
+type Matches = (password: string, hash: string) => Promise<boolean>
+
 export type Passwords = ReturnType<typeof createPasswords>
 
 /**
@@ -23,8 +25,9 @@ export type Passwords = ReturnType<typeof createPasswords>
  * pull of 100 layers pays once: under an HMAC whose key dies with the process, never as a password.
  *
  * @param file the password file as it is now
+ * @param matches whether a password is the one of a hash; tests count the work by it
  */
-export function createPasswords(file: () => Htpasswd) {
+export function createPasswords(file: () => Htpasswd, matches: Matches = bcryptVerify) {
   const key = randomBytes(32)
   const known = new LRUCache<string, true>({ max: 10_000 })
   const checking = new Map<string, Promise<boolean>>()

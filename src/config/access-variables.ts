@@ -12,12 +12,22 @@ export const accessVariables = {
       'a file that this process may read, with bcrypt hashes'
     )
   ),
+  AUTH_POLICY_FILE: optional(
+    text(
+      {
+        default: '',
+        unset: 'who has logged in may do everything',
+        description: 'Rules of who may do what in which repositories (docs/access.md); read again when it changes.'
+      },
+      'a file that this process may read, with a policy in YAML'
+    )
+  ),
   AUTH_ANONYMOUS: optional(
     choice(
       {
         default: '',
         unset: '`none` with access control, else everything',
-        description: 'What clients may do that have not logged in.'
+        description: 'What clients may do that have not logged in, where there is no policy.'
       },
       ['none', 'pull']
     )

@@ -1,30 +1,47 @@
 import { readFileSync } from 'node:fs'
 import { type Htpasswd, parseHtpasswd } from '../access/htpasswd.ts'
+import type { Policy } from '../access/policy.ts'
+import { parsePolicy } from '../access/policy-file.ts'
 import type { Reader } from './reader.ts'
 
 /** Who may use the registry. */
 export interface AccessSettings {
   /** Users and passwords. */
   htpasswdFile?: string | undefined
-  /** What clients may do that have not logged in. */
+  /** Who may do what, where. */
+  policyFile?: string | undefined
+  /** Without a policy: what clients may do that have not logged in. */
   anonymous: 'none' | 'pull'
 }
 
 /** Reads the settings of access control; undefined: there is none, and everybody may do everything. */
 export function readAccess({ read, isSet, problems }: Reader): AccessSettings | undefined {
   const htpasswdFile = read('AUTH_HTPASSWD_FILE')
+  const policyFile = read('AUTH_POLICY_FILE')
   const anonymous = read('AUTH_ANONYMOUS')
   if (htpasswdFile !== undefined) problems.push(...problemsOf(() => readHtpasswd(htpasswdFile)))
+  if (policyFile !== undefined) problems.push(...problemsOf(() => readPolicy(policyFile)))
+  if (policyFile !== undefined && anonymous !== undefined) {
+    problems.push(
+      `AUTH_ANONYMOUS is "${anonymous}" beside AUTH_POLICY_FILE; allowed: one of them, as the policy has rules for \`anonymous\``
+    )
+    return undefined
+  }
   if (anonymous === 'none' && !isSet('AUTH_HTPASSWD_FILE')) {
     problems.push('AUTH_ANONYMOUS is "none", and nobody could log in; allowed: together with AUTH_HTPASSWD_FILE')
   }
-  if (htpasswdFile === undefined && anonymous === undefined) return undefined
-  return { htpasswdFile, anonymous: anonymous ?? 'none' }
+  if (htpasswdFile === undefined && policyFile === undefined && anonymous === undefined) return undefined
+  return { htpasswdFile, policyFile, anonymous: anonymous ?? 'none' }
 }
 
 /** Throws an Error with one line for the operator where the file can't be used. */
 export function readHtpasswd(path: string): Htpasswd {
   return readAs('AUTH_HTPASSWD_FILE', path, 'lines of USER:HASH with bcrypt hashes', parseHtpasswd)
+}
+
+/** Throws an Error with one line for the operator where the file can't be used. */
+export function readPolicy(path: string): Policy {
+  return readAs('AUTH_POLICY_FILE', path, 'a policy in YAML (docs/access.md)', parsePolicy)
 }
 
 function readAs<T>(name: string, path: string, allowed: string, parse: (text: string) => T): T {
@@ -33,7 +50,8 @@ function readAs<T>(name: string, path: string, allowed: string, parse: (text: st
   } catch (error) {
     const { message, code } = error as NodeJS.ErrnoException
     const what = code === undefined ? message : `it can't be read (${code})`
-    throw new Error(`${name} is ${JSON.stringify(path)}: ${what}; allowed: ${allowed}`)
+    const known = what.includes('; allowed: ') ? '' : `; allowed: ${allowed}`
+    throw new Error(`${name} is ${JSON.stringify(path)}: ${what}${known}`)
   }
 }
 

@@ -5,11 +5,18 @@ import { RegistryError } from './errors.ts'
 import { type BlobLink, contentKey, hintKey, linkKey, linksOf, parseLink } from './keys.ts'
 import type { RegistryLog } from './log.ts'
 import type { Orphans } from './orphans.ts'
+import { parallel } from './parallel.ts'
 import type { Repositories } from './repositories.ts'
 import type { Look } from './seen.ts'
 
 /** Blobs up to this size, in bytes, are read whole and kept in the cache. */
 const SMALL = 64 * 1024
+
+/** Repositories looked through for a blob that is asked for without saying where it is; each costs a listing. */
+const LOOKED_THROUGH = 256
+
+/** Whether a caller may read a repository. */
+type Readable = (repository: string) => boolean
 
 export interface BlobOptions {
   storage: StorageDriver
@@ -147,13 +154,30 @@ export function createBlobs(options: BlobOptions) {
 
   /**
    * spec end-11: takes a blob over from another repository, or from wherever the registry has it when `from` is not
-   * said. False: it is not there, and the client goes on with an upload.
+   * said. False: it is not there, or not in a repository that the caller may read, and the client goes on with an upload.
+   *
+   * @param readable undefined: they may read all
    */
-  async function mount(name: string, digest: Digest, from: string | undefined): Promise<boolean> {
-    const source = from === undefined ? await shareable(digest) : await rely(from, digest)
+  async function mount(name: string, digest: Digest, from: string | undefined, readable?: Readable): Promise<boolean> {
+    if (from !== undefined && readable?.(from) === false) return false
+    const source = from === undefined ? await find(digest, readable) : await rely(from, digest)
     if (!source) return false
     if (from !== name) await link(name, digest, source.content, source.size)
     return true
+  }
+
+  /** A blob in whatever repository may be read. */
+  async function find(
+    digest: Digest,
+    readable: Readable | undefined
+  ): Promise<{ content: string; size: number } | undefined> {
+    const shared = await shareable(digest)
+    if (!shared || !readable) return shared
+    // That the bytes are here must not show to one who may not read them anywhere.
+    const { items } = await repositories.list({ n: LOOKED_THROUGH, visible: readable })
+    const links = await parallel(items, 16, repository => lookUp(repository, digest))
+    const holder = items[links.findIndex(link => link !== undefined)]
+    return holder === undefined ? undefined : rely(holder, digest)
   }
 
   /** spec end-10. Throws `blob-unknown`. The content stays until a collector finds that nothing names it. */

@@ -8,6 +8,16 @@ export interface Page<T> {
   more: boolean
 }
 
+export interface ListOptions {
+  n: number
+  last?: string | undefined
+  /** Default: all are. */
+  visible?: ((name: string) => boolean) | undefined
+}
+
+/** Names looked through at once where few of them may be visible; a bucket's page has as many. */
+const LONG_PAGE = 1000
+
 /** Which repositories there are: those that hold a manifest or a blob. */
 export function createRepositories({ storage }: { storage: StorageDriver }) {
   // Whose catalog entry this process has seen to. Losing one from here costs a write that changes nothing.
@@ -40,11 +50,17 @@ export function createRepositories({ storage }: { storage: StorageDriver }) {
     if (await exists(name)) await ensure(name, { always: true })
   }
 
-  /** A page of at most `n` names after `last`, in byte order. */
-  async function list({ n, last }: { n: number; last?: string }): Promise<Page<string>> {
-    const after = last === undefined ? undefined : catalogKey(last)
-    const entries = await storage.list(CATALOG, { limit: n + 1, ...(after && { after }) })
-    return { items: entries.slice(0, n).map(entry => parseCatalogKey(entry.key)), more: entries.length > n }
+  /** A page of at most `n` names after `last`, in byte order; with `visible`, of those that it takes. */
+  async function list({ n, last, visible }: ListOptions): Promise<Page<string>> {
+    const items: string[] = []
+    let after = last === undefined ? undefined : catalogKey(last)
+    for (let limit = n + 1; ; limit = LONG_PAGE) {
+      const entries = await storage.list(CATALOG, { limit, ...(after && { after }) })
+      const names = entries.map(entry => parseCatalogKey(entry.key))
+      items.push(...(visible ? names.filter(visible) : names))
+      if (items.length > n || entries.length < limit) return { items: items.slice(0, n), more: items.length > n }
+      after = entries.at(-1)!.key
+    }
   }
 
   return { exists, ensure, leaveIfEmpty, list }

@@ -1,0 +1,107 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import type { StorageDriver } from '../../src/storage/driver.ts'
+import { createMemory } from '../../src/storage/memory.ts'
+import { refused, told } from '../support/answers.ts'
+import { clientOf, htpasswdOf } from '../support/callers.ts'
+import { nextOf, parse } from '../support/client.ts'
+import { random } from '../support/images.ts'
+import { keysIn, openRegistry } from '../support/registry.ts'
+
+const USERS = ['alice', 'ci', 'owner'] as const
+
+const POLICY = `
+rules:
+  - {users: [alice], repositories: [team/**], actions: [pull, push]}
+  - {users: [ci], repositories: [ci/**], actions: [pull, push]}
+  - {users: [ci], repositories: [team/shared], actions: [pull]}
+  - {users: [owner], repositories: ['**'], actions: ['*']}
+`
+
+async function open(t: Test, policy = POLICY, storage: StorageDriver = createMemory()) {
+  const folder = t.testdir({ policy })
+  writeFileSync(join(folder, 'users'), await htpasswdOf(...USERS))
+  const access = { htpasswdFile: join(folder, 'users'), policyFile: join(folder, 'policy'), anonymous: 'none' as const }
+  const { send } = await openRegistry(t, storage, { access })
+  const as = (user: (typeof USERS)[number]) => clientOf(send, user)
+  return { alice: as('alice'), ci: as('ci'), owner: as('owner'), policyFile: access.policyFile, storage }
+}
+
+t.test('the catalog shows what the asker may pull, in whole pages', async t => {
+  const { alice, ci, owner } = await open(t)
+  const names = Array.from({ length: 40 }, (_, i) => `${['ci', 'other', 'team'][i % 3]}/r${String(i).padStart(2, '0')}`)
+  for (const name of [...names, 'team/shared']) await owner.pushBlob(name, random(8))
+  const mine = (...starts: string[]) =>
+    [...names, 'team/shared'].filter(name => starts.some(at => name.startsWith(at))).sort()
+  const all = async (client: typeof alice, query = '') => {
+    const seen: string[] = []
+    const sizes: number[] = []
+    for (let path: string | undefined = `/v2/_catalog${query}`; path; ) {
+      const answer = await client.get(path)
+      const { repositories } = parse(answer) as { repositories: string[] }
+      seen.push(...repositories)
+      sizes.push(repositories.length)
+      path = nextOf(answer)
+    }
+    return { seen, sizes }
+  }
+  t.strictSame((await all(owner)).seen, mine(''))
+  t.strictSame((await all(alice)).seen, mine('team/'))
+  t.strictSame((await all(ci)).seen, mine('ci/', 'team/shared'))
+  const paged = await all(alice, '?n=5')
+  t.strictSame(paged.seen, mine('team/'))
+  t.ok(
+    paged.sizes.slice(0, -1).every(size => size === 5),
+    `pages of ${paged.sizes}`
+  )
+  t.strictSame(parse(await alice.get('/v2/_catalog?n=2&last=other/r01')).repositories, mine('team/').slice(0, 2))
+})
+
+t.test('a mount needs pull on its source', async t => {
+  const { alice, ci, owner } = await open(t)
+  const [secret, shared, own] = [random(50), random(50), random(50)]
+  const digests = {
+    secret: await alice.pushBlob('team/secret', secret),
+    shared: await alice.pushBlob('team/shared', shared),
+    own: await ci.pushBlob('ci/one', own)
+  }
+  const mount = (client: typeof ci, digest: string, from: string | undefined, to = 'ci/app') =>
+    client.send('POST', `/v2/${to}/blobs/uploads/?mount=${digest}${from === undefined ? '' : `&from=${from}`}`)
+  told(t, await mount(ci, digests.secret, 'team/secret'), 202, {}, 'a secret source')
+  told(t, await mount(ci, digests.secret, 'team/nothing'), 202, {}, 'a source that is not there')
+  told(t, await mount(ci, digests.secret, undefined), 202, {}, 'without from, what is in secret sources only')
+  refused(t, await ci.head(`/v2/ci/app/blobs/${digests.secret}`), 404, 'BLOB_UNKNOWN', 'and it is not there', 'HEAD')
+  told(t, await mount(ci, digests.shared, 'team/shared'), 201, {}, 'a source that may be pulled')
+  told(t, await mount(ci, digests.shared, undefined, 'ci/other'), 201, {}, 'without from')
+  told(t, await mount(ci, digests.own, undefined, 'ci/other'), 201, {}, 'without from, of its own')
+  told(t, await ci.head(`/v2/ci/other/blobs/${digests.own}`), 200, {}, 'mounted')
+  told(t, await mount(owner, digests.secret, undefined, 'ci/other'), 201, {}, 'who may pull all needs no source')
+  refused(t, await mount(ci, digests.own, 'ci/one', 'team/shared'), 403, 'DENIED', 'a target that is not its own')
+})
+
+t.test('HEAD writes for who may push, and for nobody else', async t => {
+  let now = Date.UTC(2026, 0)
+  const storage = createMemory({ now: () => now })
+  const { alice, ci } = await open(t, POLICY, storage)
+  const digest = await alice.pushBlob('team/shared', random(50))
+  now += 13 * 3600e3
+  const before = await keysIn(storage, 'repositories/')
+  told(t, await ci.head(`/v2/team/shared/blobs/${digest}`), 200, {}, 'HEAD by one who may pull')
+  t.strictSame(await keysIn(storage, 'repositories/'), before)
+  told(t, await alice.head(`/v2/team/shared/blobs/${digest}`), 200, {}, 'HEAD by one who may push')
+  t.equal((await keysIn(storage, 'repositories/')).length, before.length + 1)
+})
+
+t.test('the policy is read again when it changes; one that can not be used changes nothing', async t => {
+  const { ci, policyFile } = await open(t)
+  const status = async () => (await ci.send('POST', '/v2/team/app/blobs/uploads/')).status
+  t.equal(await status(), 403)
+  writeFileSync(policyFile, 'rules:\n- {users: [ci], repositories: [team/app], actions: [push]}')
+  for (let tries = 0; tries < 100 && (await status()) !== 202; tries++) await sleep(100)
+  t.equal(await status(), 202)
+  writeFileSync(policyFile, 'rules: nonsense')
+  await sleep(2500)
+  t.equal(await status(), 202)
+})

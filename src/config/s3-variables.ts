@@ -107,7 +107,11 @@ export const s3Variables = {
   ),
   S3_STORAGE_CLASS: optional(
     text(
-      { default: '', unset: "the server's", description: 'Storage class of the content of blobs; all else is small.' },
+      {
+        default: '',
+        unset: "the server's",
+        description: 'Storage class of the content of blobs over 64 KiB; all else is small.'
+      },
       'a class that can be read at once, such as `INTELLIGENT_TIERING`; not `GLACIER`, not `DEEP_ARCHIVE`',
       /^(?!(?:GLACIER|DEEP_ARCHIVE)$)[\w-]{1,64}$/
     )

@@ -9,8 +9,11 @@ import { parallel } from './parallel.ts'
 import type { Repositories } from './repositories.ts'
 import type { Look } from './seen.ts'
 
-/** Blobs up to this size, in bytes, are read whole and kept in the cache. */
-const SMALL = 64 * 1024
+/**
+ * Blobs up to this size, in bytes, are read and written whole, and kept in the cache. To look whether their bytes are
+ * stored already would cost more than to store them.
+ */
+export const SMALL = 64 * 1024
 
 /** Repositories looked through for a blob that is asked for without saying where it is; each costs a listing. */
 const LOOKED_THROUGH = 256
@@ -136,14 +139,17 @@ export function createBlobs(options: BlobOptions) {
    */
   async function shareable(digest: Digest): Promise<{ content: string; size: number } | undefined> {
     const hint = parseHint((await storage.get(hintKey(digest)))?.bytes)
-    if (!hint || (await orphans.has(hint.content))) return undefined
-    const stored = await storage.stat(contentKey(hint.content))
-    return stored?.size === hint.size ? hint : undefined
+    if (!hint) return undefined
+    const [orphaned, stored] = await Promise.all([orphans.has(hint.content), storage.stat(contentKey(hint.content))])
+    return !orphaned && stored?.size === hint.size ? hint : undefined
   }
 
-  /** Leaves word of where the bytes of this digest lie. Only ever a hint, so it may get lost. */
-  async function leaveHint(digest: Digest, content: string, size: number): Promise<void> {
-    await storage.put(hintKey(digest), Buffer.from(JSON.stringify({ content, size })), { durable: false })
+  /** Links content that was stored just now, and leaves word of where these bytes lie: only a hint, which may get lost. */
+  async function publish(name: string, digest: Digest, content: string, size: number): Promise<void> {
+    await Promise.all([
+      link(name, digest, content, size),
+      storage.put(hintKey(digest), Buffer.from(JSON.stringify({ content, size })), { durable: false })
+    ])
   }
 
   /** Takes the hint away if this is the content that it names. */
@@ -189,7 +195,7 @@ export function createBlobs(options: BlobOptions) {
   }
 
   const { has: orphaned, mayLink } = orphans
-  return { link, rely, head, get, shareable, orphaned, mayLink, leaveHint, dropHint, mount, remove }
+  return { link, rely, head, get, shareable, publish, orphaned, mayLink, dropHint, mount, remove }
 }
 
 export type Blobs = ReturnType<typeof createBlobs>

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import type { StorageDriver } from '../storage/driver.ts'
 import type { Blobs } from './blobs.ts'
 import type { ObjectCache } from './cache.ts'
@@ -47,6 +48,8 @@ interface Records {
   damaged: boolean
 }
 
+const NO_RECORDS: Records = { newest: undefined, seq: 0, damaged: false }
+
 export interface PushedManifest {
   digest: Digest
   subject: Digest | undefined
@@ -63,10 +66,14 @@ const FALLBACK = { architecture: 'amd64', os: 'linux' }
 export function createManifests(options: ManifestOptions) {
   const { storage, look, blobs, tags, referrers, repositories, cache, graceMs, sparse } = options
 
+  // Where this process has seen or left a record. Of others none is looked for before one is written; the look at the end
+  // tells whether there was one.
+  const known = new LRUCache<string, true>({ max: 10_000 })
+
   const unknown = (reference: string): RegistryError => new RegistryError('manifest-unknown', { reference })
 
   async function inspect(name: string, digest: Digest, list: Look = storage.list): Promise<Records> {
-    const records: Records = { newest: undefined, seq: 0, damaged: false }
+    const records = { ...NO_RECORDS }
     for (const { key, ageMs = 0 } of await list(recordsOf(name, digest), { ages: true })) {
       records.seq ||= parseRecordSeq(key)
       let stored = cache.get(key)
@@ -79,6 +86,7 @@ export function createManifests(options: ManifestOptions) {
       }
       if (!stored) continue
       records.newest = { ...stored, ageMs }
+      known.set(recordsOf(name, digest), true)
       break
     }
     return records
@@ -158,24 +166,53 @@ export function createManifests(options: ManifestOptions) {
     const names = reference.tag === undefined ? moreTags : [reference.tag, ...moreTags]
     await relyOnReferences(name, manifest)
     // Someone may delete the manifest while it is pushed: a push that ends well leaves a record behind.
-    do await write(name, digest, manifest, bytes, names)
-    while ((await storage.list(recordsOf(name, digest), { limit: 1 })).length === 0)
-    await repositories.ensure(name, { always: true })
+    let blind: string | undefined
+    do blind = await write(name, digest, manifest, bytes, names)
+    while (!(await isRecorded(name, digest, blind)))
     return { digest, subject: manifest.subject }
   }
 
+  /**
+   * The tags' values come last: by then there is all that whoever deletes the manifest has to find. Returns the key of a
+   * record that was written blindly.
+   */
   async function write(
     name: string,
     digest: Digest,
     manifest: Manifest,
     bytes: Buffer,
-    names: readonly string[]
-  ): Promise<void> {
-    const records = await inspect(name, digest)
+    tagNames: readonly string[]
+  ): Promise<string | undefined> {
+    const [moves, blind] = await Promise.all([
+      tags.announce(name, tagNames, digest),
+      ensureRecord(name, { digest, mediaType: manifest.mediaType, bytes }).then(async key => {
+        if (manifest.subject) await referrers.add(name, manifest.subject, digest, manifest, bytes.length)
+        return key
+      })
+    ])
+    await tags.point(name, moves, digest)
+    return blind
+  }
+
+  /** Where this process knows of no record none is looked for: then the key of the new one. */
+  async function ensureRecord(name: string, manifest: StoredManifest): Promise<string | undefined> {
+    if (!known.has(recordsOf(name, manifest.digest))) return writeRecord(name, manifest, NO_RECORDS)
+    const records = await inspect(name, manifest.digest)
     const reliable = isReliable(records) && records.newest?.mediaType === manifest.mediaType
-    if (!reliable) await writeRecord(name, { digest, mediaType: manifest.mediaType, bytes }, records)
-    if (manifest.subject) await referrers.add(name, manifest.subject, digest, manifest, bytes.length)
-    await tags.point(name, names, digest)
+    if (!reliable) await writeRecord(name, manifest, records)
+    return undefined
+  }
+
+  /**
+   * Whether a record is there, and none before the one that was written blindly. The repository is in the catalog after
+   * it: whoever leaves it empty looks again.
+   */
+  async function isRecorded(name: string, digest: Digest, blind: string | undefined): Promise<boolean> {
+    const [[first]] = await Promise.all([
+      storage.list(recordsOf(name, digest), { limit: 1 }),
+      repositories.ensure(name, { always: true })
+    ])
+    return first !== undefined && (blind === undefined || first.key === blind)
   }
 
   /**
@@ -217,15 +254,21 @@ export function createManifests(options: ManifestOptions) {
   const isReliable = ({ newest, damaged }: Records): boolean =>
     newest !== undefined && newest.ageMs < graceMs / 2 && !damaged
 
-  /** @param before those so far */
+  /**
+   * @param before those so far
+   * @returns its key
+   */
   async function writeRecord(
     name: string,
     { digest, mediaType, bytes }: StoredManifest,
     before: Records
-  ): Promise<void> {
+  ): Promise<string> {
     const header = `${JSON.stringify({ mediaType })}\n`
     const key = recordKey(name, digest, before.seq + 1)
     await storage.put(key, Buffer.concat([Buffer.from(header), bytes]), { ifAbsent: true })
+    cache.set(key, { digest, mediaType, bytes }, bytes.length)
+    known.set(recordsOf(name, digest), true)
+    return key
   }
 
   /** spec end-9. By digest the tags that point at it go as well. Throws `manifest-unknown`. */

@@ -1,5 +1,5 @@
 import type { StorageDriver } from '../storage/driver.ts'
-import { createBlobs } from './blobs.ts'
+import { createBlobs, SMALL } from './blobs.ts'
 import { createObjectCache } from './cache.ts'
 import type { RegistryLog } from './log.ts'
 import { createManifests, type Sparse, type StoredManifest } from './manifests.ts'
@@ -23,6 +23,8 @@ export interface RegistryOptions {
   redirectExpiryMs?: number | undefined
   /** Which references of a manifest may be missing. */
   sparse: Sparse
+  /** Blobs up to this size, in bytes, are written whole and stored anew with every push. Default 64 KiB. */
+  smallBytes?: number
   /** How long readers may take it that keys which were seen are still there, in ms. Default 0: never. */
   metadataTtlMs?: number | undefined
   /** The store takes keys that differ in case only for the same key. Default false. */
@@ -33,14 +35,14 @@ export interface RegistryOptions {
 
 /** The registry's rules over a store: everything between HTTP and the bytes. */
 export function createRegistry(options: RegistryOptions) {
-  const { storage, log, graceMs, cacheBytes, redirectExpiryMs, sparse, now } = options
+  const { storage, log, graceMs, cacheBytes, redirectExpiryMs, sparse, now, smallBytes = SMALL } = options
   const objects = createObjectCache<Buffer>(cacheBytes / 2)
   const records = createObjectCache<StoredManifest>(cacheBytes / 2)
   const look = createLook(storage, options.metadataTtlMs ?? 0)
   const repositories = createRepositories({ storage })
   const orphans = createOrphans({ storage, graceMs })
   const blobs = createBlobs({ storage, look, repositories, orphans, cache: objects, log, graceMs, redirectExpiryMs })
-  const uploads = createUploads({ storage, blobs, expiryMs: options.uploadExpiryMs, ...(now && { now }) })
+  const uploads = createUploads({ storage, blobs, expiryMs: options.uploadExpiryMs, smallBytes, ...(now && { now }) })
   const tags = createTags({ storage, repositories, ignoresCase: options.ignoresCase ?? false })
   const referrers = createReferrers({ storage, cache: objects })
   const manifests = createManifests({

@@ -24,6 +24,15 @@ export interface TagOptions {
   ignoresCase: boolean
 }
 
+/** A tag that is going to name another manifest. */
+export interface TagMove {
+  tag: string
+  /** Of the new value. */
+  nonce: string
+  /** The values that it replaces, newest first. */
+  older: TagKey[]
+}
+
 /**
  * Tags. Each value of a tag is a key of its own and the first one counts, so that moving a tag writes nothing over and
  * deleting one never brings an older value back.
@@ -51,33 +60,42 @@ export function createTags({ storage, repositories, ignoresCase }: TagOptions) {
     return (await isAnother(name, tag, first)) ? undefined : first
   }
 
-  /** Points tags at a manifest. Others may move them at the same time: one of the values stays. */
-  async function point(name: string, tags: readonly string[], digest: Digest): Promise<void> {
-    await parallel([...new Set(tags)], 8, async tag => {
-      const older = await valuesOf(name, tag)
+  /**
+   * Looks what tags are now and leaves word that they are going to name a manifest: whoever deletes it must find every
+   * tag that may show it. Others may move them at the same time: one of the values stays. Throws `tag-invalid`.
+   */
+  async function announce(name: string, tags: readonly string[], digest: Digest): Promise<TagMove[]> {
+    return parallel([...new Set(tags)], 8, async tag => {
+      const id = nonce()
+      const [older] = await Promise.all([
+        valuesOf(name, tag),
+        storage.put(taggedKey(name, digest, tag, id), Buffer.alloc(0), { ifAbsent: true })
+      ])
       if (await isAnother(name, tag, older[0])) throw caseClash(tag)
+      return { tag, nonce: id, older }
+    })
+  }
+
+  /** Points the tags at the manifest, once all that belongs to it is there. */
+  async function point(name: string, moves: readonly TagMove[], digest: Digest): Promise<void> {
+    await parallel(moves, 8, async ({ tag, nonce, older }) => {
       // One more than the highest seen, so that no clock decides what is newer.
       const seq = older.reduce((highest, value) => Math.max(highest, value.seq), 0) + 1
-      const id = nonce()
-      // The reverse comes first: whoever deletes the manifest must find every tag that may show it.
-      await storage.put(taggedKey(name, digest, tag, id), Buffer.alloc(0), { ifAbsent: true })
-      await storage.put(tagKey(name, tag, seq, id, digest), Buffer.alloc(0), { ifAbsent: true })
-      await drop(name, tag, older, { durable: false })
+      await storage.put(tagKey(name, tag, seq, nonce, digest), Buffer.alloc(0), { ifAbsent: true })
+      if (older.length === 0) return
+      // The new value hides them, so their order counts only where reverses tell tags apart.
+      await storage.delete([...keysOf(older), ...reversesOf(name, tag, older)], {
+        durable: false,
+        ordered: ignoresCase
+      })
     })
   }
 
   /** Deletes just these values of a tag, oldest first so that none of them shows again, and then their reverses. */
-  async function drop(name: string, tag: string, values: TagKey[], options?: { durable: false }): Promise<void> {
+  async function drop(name: string, tag: string, values: TagKey[]): Promise<void> {
     if (values.length === 0) return
-    const oldestFirst = values.toReversed()
-    await storage.delete(
-      oldestFirst.map(value => value.key),
-      { ...options, ordered: true }
-    )
-    await storage.delete(
-      oldestFirst.map(value => taggedKey(name, value.digest, tag, value.nonce)),
-      { durable: false }
-    )
+    await storage.delete(keysOf(values), { ordered: true })
+    await storage.delete(reversesOf(name, tag, values), { durable: false })
   }
 
   /** The values to drop with a manifest, by their tags. A tag that is moved after this stays as it is. */
@@ -107,8 +125,13 @@ export function createTags({ storage, repositories, ignoresCase }: TagOptions) {
     return { items: entries.slice(0, n).map(entry => parseTagFolder(entry.key)), more: entries.length > n }
   }
 
-  return { resolve, point, naming, drop, remove, list }
+  return { resolve, announce, point, naming, drop, remove, list }
 }
+
+/** Oldest first. */
+const keysOf = (values: TagKey[]): string[] => values.map(({ key }) => key).reverse()
+const reversesOf = (name: string, tag: string, values: TagKey[]): string[] =>
+  values.map(({ digest, nonce }) => taggedKey(name, digest, tag, nonce)).reverse()
 
 const caseClash = (tag: string): RegistryError =>
   new RegistryError(

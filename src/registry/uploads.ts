@@ -1,11 +1,13 @@
-import { createHash, type Hash, randomUUID } from 'node:crypto'
-import { LRUCache } from 'lru-cache'
+import { randomUUID } from 'node:crypto'
 import { type StorageDriver, StorageError, type UploadState } from '../storage/driver.ts'
 import type { Blobs } from './blobs.ts'
-import { type Algorithm, algorithmOf, type Digest, digestChunks, digestOf } from './digest.ts'
+import { type Algorithm, algorithmOf, type Digest, digestBytes, digestChunks } from './digest.ts'
+import { createEndings, type Ending, type Made, NO_BLOB } from './endings.ts'
 import { RegistryError } from './errors.ts'
-import { contentKey, ENDED, endedKey } from './keys.ts'
+import { contentKey } from './keys.ts'
 import { createSessions, type Session } from './session.ts'
+import { gather, replay } from './small-bodies.ts'
+import { createHashes, digestIfSame, type Progress } from './upload-hashes.ts'
 import { createTurns, Superseded, type Turn } from './upload-turns.ts'
 
 /** The body of a PATCH, a closing PUT or a single POST. */
@@ -29,35 +31,17 @@ export interface UploadOptions {
   blobs: Blobs
   /** How long a session may be idle, in ms. */
   expiryMs: number
+  /** A body up to this size, in bytes, is held in memory, and so small a blob is stored anew with every push. */
+  smallBytes: number
   now?: () => number
 }
 
-/** A hash that is as far as the upload is, if this process alone wrote it. */
-interface Progress {
-  writer: string
-  algorithm: Algorithm
-  hash: Hash
-  size: number
-}
-
-/** What became of a session. */
-interface Made {
-  digest: Digest
-  /** The content that the blob is: the session's own, or what had the same bytes already. */
-  content: string
-}
-
-/** How a session ended; kept until no name of it is valid any more. */
-type Ending = Made | typeof NO_BLOB
-/** Cancelled or failed. */
-const NO_BLOB = { digest: '', content: '' } as const
-
 /** Upload sessions, from POST to the link that makes a blob (docs/storage.md, "Uploads"). */
-export function createUploads({ storage, blobs, expiryMs, now = Date.now }: UploadOptions) {
+export function createUploads({ storage, blobs, expiryMs, smallBytes, now = Date.now }: UploadOptions) {
   const sessions = createSessions({ storage, expiryMs, now })
+  const endings = createEndings(storage)
   const turns = createTurns()
-  // Losing one costs reading the content once more at the end.
-  const progress = new LRUCache<string, Progress>({ max: 10_000 })
+  const hashes = createHashes()
 
   /** spec end-4a, 4c: a new session; it costs the store nothing yet. */
   async function start(repository: string, algorithm: Algorithm = 'sha256'): Promise<string> {
@@ -66,15 +50,15 @@ export function createUploads({ storage, blobs, expiryMs, now = Date.now }: Uplo
 
   /** spec end-13. Throws `upload-unknown`. */
   async function status(repository: string, name: string): Promise<UploadStatus> {
-    const session = await open(repository, name)
-    const state = await storage.upload(session.id)
+    const session = await sessions.check(repository, name)
+    const state = await open(session)
     return { session: await sessions.issue(repository, session), size: state?.size ?? 0 }
   }
 
   /** spec end-5: adds a chunk. Throws `upload-unknown`, `upload-out-of-order`, `size-invalid`. */
   async function append(repository: string, name: string, chunk: Chunk): Promise<UploadStatus> {
-    const session = await open(repository, name)
-    const { size } = await inTurn(session, turn => write(session, turn, chunk, false))
+    const session = await sessions.check(repository, name)
+    const { size } = await inTurn(session, async turn => write(session, await open(session), read(turn, chunk), false))
     return { session: await sessions.issue(repository, session), size }
   }
 
@@ -85,18 +69,48 @@ export function createUploads({ storage, blobs, expiryMs, now = Date.now }: Uplo
   async function finish(repository: string, name: string, digest: Digest, chunk: Chunk): Promise<void> {
     const session = await sessions.check(repository, name)
     await inTurn(session, async turn => {
-      const ending = await endingOf(session)
-      if (ending) return repeat(repository, session, digest, ending)
-      const state = await writeLast(session, turn, chunk)
-      await settle(repository, session, digest, state, true)
+      const source = read(turn, chunk)
+      if (!isSmall(chunk) || hashes.has(session)) return finishSent(repository, session, digest, source)
+      const body = await gather(source.source, chunk.length)
+      // What has the digest is the blob, so nobody needs to know whether the session had bytes before.
+      if (!body.failure && digestBytes(body.bytes, algorithmOf(digest)) === digest) {
+        return finishWhole(repository, session, digest, body.bytes)
+      }
+      await finishSent(repository, session, digest, { ...chunk, source: replay(body) })
     })
+  }
+
+  /** Of a chunk that adds to what the session has, if it has anything. */
+  async function finishSent(repository: string, session: Session, digest: Digest, chunk: Chunk): Promise<void> {
+    const [from, ending] = await Promise.all([storage.upload(session.id), endings.find(session.id)])
+    if (ending) return repeat(repository, session, digest, ending)
+    const state = await writeLast(session, from, chunk)
+    await settle(repository, session, digest, state, true)
+  }
+
+  /**
+   * Of all the blob's bytes. They become content under an id that nobody else knows, so that they can go again where the
+   * session has ended: its own id might be that of content which was taken away meanwhile.
+   */
+  async function finishWhole(repository: string, session: Session, digest: Digest, bytes: Buffer): Promise<void> {
+    const content = await storeContent(bytes)
+    if (await end(session, { digest, content })) return blobs.publish(repository, digest, content, bytes.length)
+    await storage.delete([contentKey(content)], { durable: false })
+    await repeat(repository, session, digest, await endings.find(session.id))
+  }
+
+  async function storeContent(bytes: Buffer): Promise<string> {
+    const content = randomUUID()
+    await storage.put(contentKey(content), bytes)
+    return content
   }
 
   /** spec end-4b: a blob in one request, without a session. Throws `digest-mismatch`. */
   async function single(repository: string, digest: Digest, chunk: Chunk): Promise<void> {
+    if (isSmall(chunk)) return singleWhole(repository, digest, chunk)
     const session = sessions.begin(algorithmOf(digest))
     await inTurn(session, async turn => {
-      const state = await write(session, turn, chunk, true).catch(async error => {
+      const state = await write(session, undefined, read(turn, chunk), true).catch(async error => {
         await storage.abort(session.id) // nobody can name it, so nobody could go on with it
         throw error
       })
@@ -104,9 +118,17 @@ export function createUploads({ storage, blobs, expiryMs, now = Date.now }: Uplo
     })
   }
 
+  async function singleWhole(repository: string, digest: Digest, chunk: SmallChunk): Promise<void> {
+    const { bytes, failure } = await gather(chunk.source, chunk.length)
+    if (failure) throw failure.error
+    const actual = digestBytes(bytes, algorithmOf(digest))
+    if (actual !== digest) throw new RegistryError('digest-mismatch', { digest, actual })
+    await blobs.publish(repository, digest, await storeContent(bytes), bytes.length)
+  }
+
   /** spec end-14. Throws `upload-unknown`. */
   async function cancel(repository: string, name: string): Promise<void> {
-    const session = await open(repository, name)
+    const session = await sessions.check(repository, name)
     await inTurn(session, async () => {
       if (!(await end(session, NO_BLOB))) throw new RegistryError('upload-unknown')
       await storage.abort(session.id)
@@ -121,22 +143,21 @@ export function createUploads({ storage, blobs, expiryMs, now = Date.now }: Uplo
       await storage.abort(id)
       expired++
     }
-    for (let after: string | undefined; ; ) {
-      const page = await storage.list(ENDED, { limit: 1000, ages: true, ...(after && { after }) })
-      await storage.delete(
-        page.filter(entry => entry.ageMs! > expiryMs).map(entry => entry.key),
-        { durable: false }
-      )
-      if (page.length < 1000) return expired
-      after = page.at(-1)!.key
-    }
+    await endings.forget(expiryMs)
+    return expired
   }
 
-  /** A session that has not ended. */
-  async function open(repository: string, name: string): Promise<Session> {
-    const session = await sessions.check(repository, name)
-    if (await endingOf(session)) throw new RegistryError('upload-unknown')
-    return session
+  /** What a session that has not ended has so far. Throws `upload-unknown`. */
+  async function open(session: Session): Promise<UploadState | undefined> {
+    const [state, ending] = await Promise.all([storage.upload(session.id), endings.find(session.id)])
+    if (ending) throw new RegistryError('upload-unknown')
+    return state
+  }
+
+  /** May be all of a blob, and fits into memory. */
+  function isSmall(chunk: Chunk): chunk is SmallChunk {
+    const { length = 0, range } = chunk
+    return length > 0 && length <= smallBytes && (!range || (range.start === 0 && range.end === length - 1))
   }
 
   async function inTurn<T>(session: Session, work: (turn: Turn) => Promise<T>): Promise<T> {
@@ -155,45 +176,35 @@ export function createUploads({ storage, blobs, expiryMs, now = Date.now }: Uplo
   }
 
   /** Adds a chunk and returns the upload as it is then. The order of chunks is the spec's: "Pushing a blob in chunks". */
-  async function write(session: Session, turn: Turn, chunk: Chunk, closing: boolean): Promise<UploadState> {
+  async function write(
+    session: Session,
+    from: UploadState | undefined,
+    chunk: Chunk,
+    closing: boolean
+  ): Promise<UploadState> {
     const { range, length } = chunk
     const expected = range && range.end - range.start + 1
     if (expected !== undefined && length !== undefined && length !== expected) throw sizeInvalid(expected, length)
-    const from = await storage.upload(session.id)
     const size = from?.size ?? 0
     if (range && range.start !== size) throw new RegistryError('upload-out-of-order', { size })
-    const { writer, hash } = resume(session, from)
-    const source = hashed(turn.read(chunk.source), hash, expected)
+    const { writer, hash } = hashes.resume(session, from)
+    const source = hashed(chunk.source, hash, expected)
     const key = contentKey(session.id)
     const stored = await storage.append(session.id, source, { from, writer, key, closing })
     if (expected !== undefined && stored - size !== expected) throw sizeInvalid(expected, stored - size)
     return { size: stored, writer }
   }
 
-  /**
-   * The hash to go on with, and the token to write under. A hash goes on only if the store says that the last writer was
-   * this process, and that it left just what was hashed; otherwise the content is read again at the end.
-   */
-  function resume(session: Session, from: UploadState | undefined): { writer: string; hash: Progress | undefined } {
-    const known = progress.get(session.id)
-    if (from && known && known.writer === from.writer && known.size === from.size) {
-      return { writer: known.writer, hash: known }
-    }
-    progress.delete(session.id)
-    const writer = randomUUID()
-    if (from && from.size > 0) return { writer, hash: undefined }
-    const hash = { writer, algorithm: session.algorithm, hash: createHash(session.algorithm), size: 0 }
-    progress.set(session.id, hash)
-    return { writer, hash }
-  }
-
   /** Adds the closing chunk; undefined: the bytes were committed by an earlier attempt that got no further. */
-  async function writeLast(session: Session, turn: Turn, chunk: Chunk): Promise<UploadState | undefined> {
-    if (chunk.length !== 0 || chunk.range) return write(session, turn, chunk, true)
-    const state = await storage.upload(session.id)
-    if (state) return state
+  async function writeLast(
+    session: Session,
+    from: UploadState | undefined,
+    chunk: Chunk
+  ): Promise<UploadState | undefined> {
+    if (chunk.length !== 0 || chunk.range) return write(session, from, chunk, true)
+    if (from) return from
     if (await storage.stat(contentKey(session.id))) return undefined
-    return write(session, turn, chunk, true) // a blob of no bytes
+    return write(session, from, chunk, true) // a blob of no bytes
   }
 
   /**
@@ -207,15 +218,19 @@ export function createUploads({ storage, blobs, expiryMs, now = Date.now }: Uplo
     state: UploadState | undefined,
     recorded: boolean
   ): Promise<void> {
-    const known = progress.get(session.id)
-    progress.delete(session.id)
+    const known = hashes.take(session)
     const key = contentKey(session.id)
-    const endedByAnother = async () => repeat(repository, session, digest, await endingOf(session))
+    const endedByAnother = async (): Promise<void> => {
+      const ending = await endings.find(session.id)
+      // Which content it is has been settled, so nobody links this one any more.
+      if (ending && ending.content !== session.id) await storage.delete([key], { durable: false })
+      await repeat(repository, session, digest, ending)
+    }
     const committed = await storage.commit(session.id, key, state)
     if (!committed) return endedByAnother()
-    const unbroken = !committed.existed && known?.writer === state?.writer && known?.size === state?.size
-    const hashed = known && unbroken && known.algorithm === algorithmOf(digest)
-    const actual = hashed ? digestOf(known.algorithm, known.hash) : await digestContent(session, algorithmOf(digest))
+    const algorithm = algorithmOf(digest)
+    const hashed = committed.existed ? undefined : digestIfSame(known, state, algorithm)
+    const actual = hashed ?? (await digestContent(session, algorithm))
     if (actual === undefined) return endedByAnother()
     // Content that has been there for a while may be about to be collected (docs/storage.md, "Collecting").
     if (!hashed && !(await blobs.mayLink(session.id))) throw new RegistryError('upload-unknown')
@@ -225,7 +240,8 @@ export function createUploads({ storage, blobs, expiryMs, now = Date.now }: Uplo
       throw new RegistryError('digest-mismatch', { digest, actual })
     }
     // Which content it is goes into the ending, so that nobody links the session's own once it may be deleted.
-    const content = (await blobs.shareable(digest))?.content ?? session.id
+    const shared = committed.size > smallBytes ? await blobs.shareable(digest) : undefined
+    const content = shared?.content ?? session.id
     if (recorded && !(await end(session, { digest, content }))) return endedByAnother()
     await publish(repository, session, { digest, content }, committed.size)
   }
@@ -234,15 +250,15 @@ export function createUploads({ storage, blobs, expiryMs, now = Date.now }: Uplo
   async function digestContent(session: Session, algorithm: Algorithm): Promise<Digest | undefined> {
     const body = await storage.read(contentKey(session.id))
     if (body) return digestChunks(body.chunks, algorithm)
-    if (await endingOf(session)) return undefined
+    if (await endings.find(session.id)) return undefined
     throw new StorageError('unavailable', 'content went while it was being checked')
   }
 
   /** The link, which makes the blob. The session's own bytes go where the registry had them already. */
   async function publish(repository: string, { id }: Session, { digest, content }: Made, size: number): Promise<void> {
+    if (content === id) return blobs.publish(repository, digest, content, size)
     await blobs.link(repository, digest, content, size)
-    if (content === id) await blobs.leaveHint(digest, content, size)
-    else await storage.delete([contentKey(id)], { durable: false })
+    await storage.delete([contentKey(id)], { durable: false })
   }
 
   /** A closing PUT on a session that has ended: good again if it ended with this digest and the blob is there. */
@@ -257,25 +273,20 @@ export function createUploads({ storage, blobs, expiryMs, now = Date.now }: Uplo
 
   /** Leaves how the session ended; false: somebody did before. */
   function end(session: Session, ending: Ending): Promise<boolean> {
-    progress.delete(session.id)
-    // In a power cut the requests that could contradict it are gone as well, and a commit never replaces content.
-    return storage.put(endedKey(session.id), Buffer.from(JSON.stringify(ending)), { ifAbsent: true, durable: false })
-  }
-
-  async function endingOf(session: Session): Promise<Ending | undefined> {
-    const stored = await storage.get(endedKey(session.id))
-    if (!stored) return undefined
-    try {
-      return JSON.parse(stored.bytes.toString()) as Ending
-    } catch {
-      return NO_BLOB // torn by a power cut: it ended, and nobody knows how
-    }
+    hashes.take(session)
+    return endings.leave(session.id, ending)
   }
 
   return { start, status, append, finish, single, cancel, expire }
 }
 
 export type Uploads = ReturnType<typeof createUploads>
+
+/** One whose body fits into memory. */
+type SmallChunk = Chunk & { length: number }
+
+/** The chunk, read as long as this request has the session. */
+const read = (turn: Turn, chunk: Chunk): Chunk => ({ ...chunk, source: turn.read(chunk.source) })
 
 const sizeInvalid = (announced: number, received: number): RegistryError =>
   new RegistryError('size-invalid', { announced, received })

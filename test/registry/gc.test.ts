@@ -27,6 +27,7 @@ import {
 import type { StorageDriver } from '../../src/storage/driver.ts'
 import { type Collecting, config, createCollecting, IMAGE_BYTES, image, LAYER, layer } from '../support/collecting.ts'
 import { descriptor, IMAGE, INDEX, indexOf, json } from '../support/images.ts'
+import { crash } from '../support/interleave.ts'
 import { chunk, EXPIRY, GRACE, textOf } from '../support/world.ts'
 
 const NOTHING = Buffer.alloc(0)
@@ -259,6 +260,25 @@ t.test('content of an upload that died before its link', async t => {
   t.equal(await kindOf(uploads.finish('app', session, layer, chunk())), 'upload-unknown', 'and nobody links it then')
   await world.rounds(2)
   t.strictSame(await world.keys('content/'), [])
+})
+
+t.test('a small blob whose PUT died anywhere', async t => {
+  for (let calls = 0, ended = false; !ended; calls++) {
+    const world = createCollecting()
+    const session = await world.registry.uploads.start('app')
+    const push = () =>
+      world.process({ smallBytes: 1024 }).uploads.finish('app', session, layer, chunk(LAYER.toString()))
+    ended = (await crash(calls, push)).ended
+    world.pass(GRACE + 1)
+    await world.collect()
+    const again = await kindOf(push())
+    const pushed = await kindOf(world.registry.blobs.get('app', layer))
+    t.equal(again, pushed === 'fulfilled' ? pushed : 'upload-unknown', `after ${calls} calls, repeated: ${again}`)
+    await world.rounds(3)
+    t.strictSame(await world.keys('content/'), [], 'no bytes are left')
+    await kindOf(push())
+    t.strictSame(await world.keys('content/'), [], 'and no end brings them back')
+  }
 })
 
 t.test('content that gets its entry while its upload is being closed', async t => {

@@ -99,6 +99,28 @@ t.test('the record of a manifest is written anew when it is old, and only then',
   t.ok(bytes.equals(IMAGE_BYTES))
 })
 
+t.test('a process that knows of no record leaves one that counts', async t => {
+  const befores: Record<string, (world: World, first: string) => unknown> = {
+    'a young record': () => undefined,
+    'an old record': world => world.pass(HALF),
+    'a damaged record': ({ storage }, first) => storage.put(first, Buffer.from('damaged'))
+  }
+  for (const [what, change] of Object.entries(befores)) {
+    const world = await createApp()
+    await pushImage(world.registry)
+    world.pass(HALF)
+    await pushImage(world.registry) // so that the first one has not the lowest place
+    const [before = ''] = await world.keys(recordsOf('app', image))
+    await change(world, before)
+    await pushImage(world.process())
+    const [first] = await world.storage.list(recordsOf('app', image), { ages: true })
+    t.ok(first!.ageMs! < HALF, `${what}: the first one is young`)
+    t.equal(first!.key === before, what === 'a young record', what)
+    const { bytes } = await world.process().manifests.get('app', { digest: image }, () => true)
+    t.ok(bytes.equals(IMAGE_BYTES), what)
+  }
+})
+
 t.test('the children of an index are relied on', async t => {
   const world = await createApp()
   await pushImage(world.registry)

@@ -10,6 +10,8 @@ import { crash, everyOrder, type Run } from '../support/interleave.ts'
 import { chunk, createWorld, EXPIRY, textOf, type World } from '../support/world.ts'
 
 const APP = 'team/app'
+/** For a process that takes every body of these tests for a small one. */
+const SMALL = { smallBytes: 1024 }
 const digestOf = (text: string): Digest => digestBytes(Buffer.from(text))
 
 /** What a client is told, in a word. */
@@ -38,6 +40,20 @@ async function checkLinks({ storage, keys }: World): Promise<void> {
     const { content, size } = parseLink(key)
     assert.equal((await storage.stat(contentKey(content)))?.size, size, `the content of ${key}`)
   }
+}
+
+/** So many contents are there, and none that no link names. */
+async function checkContents({ keys }: World, count: number): Promise<void> {
+  const linked = (await keys('repositories/'))
+    .filter(key => key.includes('/_blobs/'))
+    .map(key => parseLink(key).content)
+  const contents = await keys('content/')
+  assert.equal(contents.length, count)
+  for (const key of contents)
+    assert.ok(
+      linked.some(content => key === contentKey(content)),
+      `${key} is linked`
+    )
 }
 
 /** A body that the test sends piece by piece. */
@@ -190,6 +206,8 @@ interface Meeting {
   sent: string
   /** Another repository has the bytes, so that they are shared. */
   shared?: boolean
+  /** The bytes that come are held in memory until they are content. */
+  small?: boolean
   /** Which answers are right, in the order of the requests. */
   right: RegExp
 }
@@ -208,20 +226,31 @@ const meetings: Meeting[] = [
   { asked: ['right', 'cancel'], sent: 'blob', right: oneOrTheOther },
   // Bytes that come twice may be taken for twice as many, or the session be taken over: no blob, and none is promised.
   { asked: ['whole', 'whole'], sent: '', right: /ok|digest-mismatch/ },
-  { asked: ['right', 'more'], sent: 'blob', right: /ok|digest-mismatch/ }
+  { asked: ['right', 'more'], sent: 'blob', right: /ok|digest-mismatch/ },
+  { asked: ['whole', 'whole'], sent: '', small: true, right: /^ok,ok$/ },
+  { asked: ['whole', 'right'], sent: 'blob', small: true, right: /^ok,ok$/ },
+  { asked: ['whole', 'cancel'], sent: '', small: true, right: /^(ok,upload-unknown|upload-unknown,ok)$/ },
+  { asked: ['whole', 'cancel'], sent: 'bl', small: true, right: /^(ok,upload-unknown|upload-unknown,ok)$/ },
+  { asked: ['whole', 'more'], sent: '', small: true, right: /^ok,(ok|upload-unknown)$/ },
+  {
+    asked: ['whole', 'wrong'],
+    sent: '',
+    small: true,
+    right: /^(ok,(upload-unknown|digest-mismatch)|upload-unknown,digest-mismatch)$/
+  }
 ]
 
 t.test('requests that end a session at the same time', async t => {
-  for (const { asked, sent, shared, right } of meetings) {
+  for (const { asked, sent, shared, small, right } of meetings) {
     const world = createWorld()
     const registry = world.process()
-    const processes = asked.map(() => world.process())
+    const processes = asked.map(() => world.process(small ? SMALL : {}))
     let runs = 0
     const orders = await everyOrder(2, async () => {
       await world.clear()
       const name = `team/app${runs++}`
       if (shared) await pushBlob(registry, 'other', 'blob')
-      const session = await sessionOf(registry, name, sent)
+      const session = sent === '' ? await registry.uploads.start(name) : await sessionOf(registry, name, sent)
       return {
         works: asked.map((request, index) => () => told(requests[request](processes[index]!, name, session))),
         async check({ results }: Run<string>) {
@@ -232,12 +261,16 @@ t.test('requests that end a session at the same time', async t => {
           assert.match(answers.join(), right)
           await checkLinks(world)
           const made = asked.some((request, index) => /right|whole/.test(request) && answers[index] === 'ok')
+          if (small) await checkContents(world, made ? 1 : 0)
           const blob = await told(textOf(registry, name, digestOf('blob')).then(text => assert.equal(text, 'blob')))
           assert.equal(blob, made ? 'ok' : 'blob-unknown', `the blob after ${answers}`)
         }
       }
     })
-    t.ok(orders > 20, `${asked} ${shared ? 'of shared bytes' : ''}: ${orders} orders`)
+    t.ok(
+      orders >= (small ? 10 : 20),
+      `${asked}${shared ? ' of shared bytes' : ''}${small ? ' of few' : ''}: ${orders} orders`
+    )
   }
 })
 
@@ -277,15 +310,101 @@ t.test('a closing PUT that was cut short anywhere', async t => {
 })
 
 t.test('a blob pushed in one request that was cut short anywhere is pushed again', async t => {
-  for (let calls = 0, ended = false; !ended; calls++) {
-    const world = createWorld()
-    const push = () => world.process().uploads.single(APP, digestOf('blob'), chunk('blob'))
-    ended = (await crash(calls, push)).ended
-    await checkLinks(world)
-    await push()
-    t.equal(await textOf(world.process(), APP, digestOf('blob')), 'blob', `after ${calls} calls`)
-    await checkLinks(world)
+  for (const options of [{}, SMALL]) {
+    for (let calls = 0, ended = false; !ended; calls++) {
+      const world = createWorld()
+      const push = () => world.process(options).uploads.single(APP, digestOf('blob'), chunk('blob'))
+      ended = (await crash(calls, push)).ended
+      await checkLinks(world)
+      await push()
+      t.equal(await textOf(world.process(), APP, digestOf('blob')), 'blob', `after ${calls} calls`)
+      await checkLinks(world)
+    }
   }
+})
+
+t.test('a PUT of a whole small blob', async t => {
+  const push = ({ uploads }: Registry, session: string) => uploads.finish(APP, session, digestOf('blob'), chunk('blob'))
+
+  t.test('that was cut short anywhere is repeated', async t => {
+    for (let calls = 0, ended = false; !ended; calls++) {
+      const world = createWorld()
+      const session = await world.process().uploads.start(APP)
+      ended = (await crash(calls, () => push(world.process(SMALL), session))).ended
+      await checkLinks(world)
+      await push(world.process(SMALL), session)
+      t.equal(await textOf(world.process(), APP, digestOf('blob')), 'blob', `after ${calls} calls`)
+      await checkLinks(world)
+    }
+  })
+
+  t.test('asks the store for nothing', async t => {
+    const world = createWorld()
+    const { uploads } = world.process(SMALL)
+    await uploads.finish(APP, await uploads.start(APP), digestOf('first'), chunk('first'))
+    world.calls.length = 0
+    await uploads.finish(APP, await uploads.start(APP), digestOf('blob'), chunk('blob'))
+    t.match(world.calls, [/^put content\//, /^put ended\//, /^put repositories\//, /^put digests\//])
+    t.equal(world.calls.length, 4)
+  })
+
+  t.test('brings no blob back that was deleted', async t => {
+    const world = createWorld()
+    const registry = world.process(SMALL)
+    const session = await registry.uploads.start(APP)
+    await push(registry, session)
+    await registry.blobs.remove(APP, digestOf('blob'))
+    t.equal(await told(push(registry, session)), 'upload-unknown')
+    await world.storage.delete([...(await world.keys('content/')), ...(await world.keys('gc/'))])
+    t.equal(await told(push(registry, session)), 'upload-unknown', 'nor when it was collected')
+    t.strictSame(await world.keys('content/'), [], 'and leaves nothing')
+    t.equal(await told(registry.blobs.get(APP, digestOf('blob'))), 'blob-unknown')
+  })
+
+  t.test('of which a part came', async t => {
+    const world = createWorld()
+    const { uploads } = world.process(SMALL)
+    const session = await uploads.start(APP)
+    const broken = new Error('the connection broke')
+    async function* part() {
+      yield Buffer.from('bl')
+      throw broken
+    }
+    await t.rejects(uploads.finish(APP, session, digestOf('blob'), { source: part(), length: 4 }), broken)
+    t.equal((await uploads.status(APP, session)).size, 2, 'that part counts')
+    await uploads.finish(APP, session, digestOf('blob'), chunk('ob', { start: 2, end: 3 }))
+  })
+
+  t.test('that is asked for by another request while its bytes come', async t => {
+    const world = createWorld()
+    const { uploads } = world.process(SMALL)
+    const session = await uploads.start(APP)
+    const hanging = createBody()
+    const slow = uploads.finish(APP, session, digestOf('blob'), { ...hanging, length: 4 })
+    hanging.send('bl')
+    for (let turns = 0; turns < 10; turns++) await later()
+    const finished = uploads.finish(APP, session, digestOf('blob'), chunk('ob', { start: 2, end: 3 }))
+    t.equal(await told(slow), 'upload-out-of-order', 'lets go of the session, and what had come counts')
+    await finished
+    t.equal(await textOf(world.process(), APP, digestOf('blob')), 'blob')
+  })
+
+  t.test('that is the end of what the session had', async t => {
+    const world = createWorld()
+    const session = await sessionOf(world.process(), APP, 'a small ')
+    await world.process(SMALL).uploads.finish(APP, session, digestOf('a small blob'), chunk('blob'))
+    t.equal(await textOf(world.process(), APP, digestOf('a small blob')), 'a small blob')
+  })
+
+  t.test('of another digest leaves no blob', async t => {
+    const world = createWorld()
+    const { uploads } = world.process(SMALL)
+    const session = await uploads.start(APP)
+    t.equal(await told(uploads.finish(APP, session, digestOf('other'), chunk('blob'))), 'digest-mismatch')
+    t.equal(await told(uploads.single(APP, digestOf('other'), chunk('blob'))), 'digest-mismatch')
+    t.equal(await told(push(world.process(SMALL), session)), 'upload-unknown', 'and the session has ended')
+    t.strictSame([await world.keys('content/'), await world.uploads()], [[], []])
+  })
 })
 
 t.test('the name of a session', async t => {

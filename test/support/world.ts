@@ -66,6 +66,7 @@ export function createWorld(): World {
         uploadExpiryMs: EXPIRY,
         cacheBytes: 1024 * 1024,
         sparse: 'index',
+        smallBytes: 0, // for the longer way, on which bytes are shared
         now: () => now,
         ...options
       })

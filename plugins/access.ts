@@ -3,6 +3,7 @@ import fp from 'fastify-plugin'
 import type { Action, Caller, RepositoryAction } from '../src/access/caller.ts'
 import type { AccessSettings } from '../src/config/access.ts'
 import { parseBasic } from '../src/http/authorization.ts'
+import { certificateUser } from '../src/http/certificate.ts'
 import type { EndpointParams } from '../src/http/endpoints.ts'
 import { RegistryError } from '../src/registry/errors.ts'
 
@@ -54,7 +55,8 @@ async function accessControl(app: FastifyInstance, { access: settings }: AccessP
   app.addHook('onRequest', async (request: FastifyRequest, reply: FastifyReply) => {
     if (request.is404) return
     try {
-      const caller = await access.identify(parseBasic(request.headers.authorization))
+      const certified = settings.certificates ? certificateUser(request.raw.socket) : undefined
+      const caller = await access.identify(parseBasic(request.headers.authorization), certified)
       callers.set(request, caller)
       access.check(caller, request.routeOptions.config.action!, repositoryOf(request))
     } catch (error) {

@@ -1,7 +1,10 @@
+import type { ServerOptions } from 'node:http'
 import Fastify, { type FastifyInstance } from 'fastify'
 import errors, { frameworkErrors, onClientError } from '../plugins/errors.ts'
 import openapi from '../plugins/openapi.ts'
 import requestHead from '../plugins/request-head.ts'
+import tlsRenewal from '../plugins/tls.ts'
+import { readTls } from './config/tls.ts'
 import type { Config } from './config.ts'
 import { handleExpectContinue } from './http/body.ts'
 import marina from './index.ts'
@@ -32,13 +35,12 @@ export async function buildApp(config: Config, { storage, now }: BuildOptions = 
     requestTimeout: 0,
     // What comes over a connection that is open while the app closes is in flight as well: it is served.
     return503OnClosing: false,
-    // Larger reads from the socket: a third more bytes a second through an upload (docs/architecture.md).
-    // A missing Host is refused by a plugin: Node's own answer has no body.
-    http: { highWaterMark: 1024 * 1024, requireHostHeader: false }
+    ...serverOptions(config)
   })
   handleExpectContinue(app.server)
   await app.register(errors)
   await app.register(requestHead)
+  if (config.tls) await app.register(tlsRenewal, { tls: config.tls })
   if (config.openapiEnabled) await app.register(openapi, { title: 'marina-distribution', version })
   await app.register(marina, {
     ...config,
@@ -47,4 +49,17 @@ export async function buildApp(config: Config, { storage, now }: BuildOptions = 
   })
   await app.ready()
   return app
+}
+
+/** What Node's server is made with, for HTTP or HTTPS. */
+function serverOptions({ tls }: Config): { http?: ServerOptions } {
+  // Larger reads from the socket: a third more bytes a second through an upload (docs/architecture.md).
+  // A missing Host is refused by a plugin: Node's own answer has no body.
+  const http = { highWaterMark: 1024 * 1024, requireHostHeader: false }
+  if (!tls) return { http }
+  // A client without a certificate, or with one of somebody else's, may still log in with a password.
+  const certificates = { requestCert: tls.clientCaFile !== undefined, rejectUnauthorized: false }
+  const https = { ...http, ...readTls(tls), ...certificates }
+  // To all who use it, a server of HTTPS is one of HTTP; Fastify's types keep the two apart.
+  return { https } as { http?: ServerOptions }
 }

@@ -3,6 +3,7 @@ import { type UnknownNames, unknownNames } from './config/names.ts'
 import { createReader } from './config/reader.ts'
 import { readS3, type S3Settings } from './config/s3.ts'
 import { ConfigSchema, s3VariableNames, variableNames } from './config/schema.ts'
+import { readTlsSettings, type TlsSettings } from './config/tls.ts'
 import type { TrustProxy } from './config/values.ts'
 
 /** The registry's settings. Sizes are bytes, times are milliseconds; docs/configuration.md says what each one does. */
@@ -35,6 +36,8 @@ export interface Config {
   cacheMemoryBytes: number
   /** Undefined: everybody may do everything. */
   access?: AccessSettings
+  /** Undefined: plain HTTP. */
+  tls?: TlsSettings
 }
 
 /** The environment holds settings that can't be used. Each problem is one line: the variable, what was given, what is allowed. */
@@ -80,6 +83,8 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
   }
   const access = readAccess(reader)
   if (access) config.access = access
+  const tls = readTlsSettings(reader)
+  if (tls) config.tls = tls
   const problems = [...lookForUnknownNames(env).problems, ...reader.problems]
   if (problems.length > 0) throw new ConfigError(problems)
   return config

@@ -9,12 +9,14 @@ import {
   ConfigSchema,
   configurationTable,
   s3VariableNames,
+  tlsVariableNames,
   variableNames
 } from '../src/config/schema.ts'
 import { type Config, ConfigError, configWarnings, defaults, loadConfig } from '../src/config.ts'
+import { createAuthority } from './support/certificates.ts'
 
 const generalNames = variableNames.filter(
-  name => ![...s3VariableNames, ...accessVariableNames].some(other => other === name)
+  name => ![...s3VariableNames, ...accessVariableNames, ...tlsVariableNames].some(other => other === name)
 )
 
 /** The least that storage in S3 needs. */
@@ -155,6 +157,7 @@ t.test('all problems are told at once, each variable of the schema among them', 
   for (const [names, driver] of [
     [generalNames.filter(name => name !== 'STORAGE_PATH'), {}],
     [accessVariableNames, {}],
+    [tlsVariableNames, {}],
     [s3VariableNames, { STORAGE_DRIVER: 's3' }]
   ] as const) {
     const env = Object.fromEntries(names.map(name => [name, '?\n!']))
@@ -356,6 +359,33 @@ t.test('access control: what is missing or does not fit is one line', async t =>
   }
 })
 
+t.test('TLS: what is missing or does not fit is one line', async t => {
+  const authority = createAuthority(join(t.testdir({}), 'ca'))
+  const [one, other] = [authority.issue('one'), authority.issue('other')]
+  const good = { TLS_CERT_FILE: one.certFile, TLS_KEY_FILE: one.keyFile }
+  const files = { certFile: one.certFile, keyFile: one.keyFile }
+  t.strictSame(loadConfig(good).tls, { ...files, clientCaFile: undefined })
+  const mutual = loadConfig({ ...good, TLS_CLIENT_CA_FILE: authority.caFile })
+  t.strictSame(mutual.tls, { ...files, clientCaFile: authority.caFile })
+  t.match(mutual.access, { anonymous: 'none', certificates: true }, 'certificates of clients are access control')
+  t.equal(loadConfig(good).access, undefined)
+  t.equal('tls' in defaults, false)
+  const cases: [NodeJS.ProcessEnv, RegExp][] = [
+    [{ TLS_CERT_FILE: one.certFile }, /^TLS_CERT_FILE is set and TLS_KEY_FILE is not/],
+    [{ TLS_KEY_FILE: one.keyFile }, /^TLS_KEY_FILE is set and TLS_CERT_FILE is not/],
+    [{ TLS_CLIENT_CA_FILE: authority.caFile }, /^TLS_CLIENT_CA_FILE is set without TLS/],
+    [{ ...good, TLS_KEY_FILE: one.certFile }, /^TLS_KEY_FILE is "/],
+    [{ ...good, TLS_CERT_FILE: one.keyFile }, /^TLS_CERT_FILE is "/],
+    [{ ...good, TLS_KEY_FILE: other.keyFile }, /^TLS_KEY_FILE is "[^"]*": it can't be used with the certificate \(ERR_/]
+  ]
+  for (const [env, line] of cases) {
+    const problems = problemsOf(env)
+    t.equal(problems.length, 1, JSON.stringify(env))
+    t.match(problems[0], line)
+    t.match(problems[0], /^[^\n]*; allowed: [^\n]+$/)
+  }
+})
+
 t.test('no secret is in a problem or a warning', async t => {
   const word = fc.string({ minLength: 1, maxLength: 12, unit: 'binary-ascii' })
   const env = fc.record({
@@ -431,7 +461,7 @@ t.test('no text breaks the reading: it gives a value or a ConfigError', async t 
 
 t.test("the documentation's tables are the schema's", async t => {
   const file = readFileSync(new URL('../docs/configuration.md', import.meta.url), 'utf8')
-  const tables = [generalNames, accessVariableNames, s3VariableNames].map(configurationTable)
+  const tables = [generalNames, accessVariableNames, tlsVariableNames, s3VariableNames].map(configurationTable)
   for (const table of tables) {
     if (!t.ok(file.includes(`\n\n${table}\n\n`))) t.comment(`docs/configuration.md needs this table:\n${table}`)
   }

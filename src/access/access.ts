@@ -6,15 +6,23 @@ import type { Policy } from './policy.ts'
 export interface AccessOptions {
   /** Undefined: nobody has a password. */
   passwords: Passwords | undefined
+  /** Whether clients may have certificates. */
+  certificates: boolean
   /** The policy as it is now. */
   policy: () => Policy
 }
 
 /** Who calls, and whether they may. It knows no HTTP: credentials come in, answers or errors go out. */
-export function createAccess({ passwords, policy }: AccessOptions) {
-  /** Whose credentials these are. Throws `unauthorized` where they are wrong; without any, the caller is anonymous. */
-  async function identify(credentials: Credentials | undefined): Promise<Caller> {
-    if (!credentials) return ANONYMOUS
+export function createAccess({ passwords, certificates, policy }: AccessOptions) {
+  // Where nobody can log in, nobody is asked to.
+  const canLogIn = passwords !== undefined || certificates
+
+  /**
+   * Whose credentials these are; without any, who the certificate of the connection says, if it has one; else the caller
+   * is anonymous. Throws `unauthorized` where credentials are wrong.
+   */
+  async function identify(credentials: Credentials | undefined, certified: string | undefined): Promise<Caller> {
+    if (!credentials) return certified === undefined ? ANONYMOUS : { user: certified }
     if (await passwords?.verify(credentials)) return { user: credentials.user }
     throw new RegistryError('unauthorized')
   }
@@ -30,12 +38,11 @@ export function createAccess({ passwords, policy }: AccessOptions) {
    */
   function check(caller: Caller, action: Action, repository: string): void {
     if (action === 'open' || allows(caller, action, repository)) return
-    throw new RegistryError(caller.user === undefined && passwords ? 'unauthorized' : 'denied')
+    throw new RegistryError(caller.user === undefined && canLogIn ? 'unauthorized' : 'denied')
   }
 
   function allows(caller: Caller, action: Exclude<Action, 'open'>, repository: string): boolean {
-    // Where nobody can log in, nobody is asked to.
-    if (action === 'login') return caller.user !== undefined || !passwords
+    if (action === 'login') return caller.user !== undefined || !canLogIn
     if (action === 'catalog') return caller.user !== undefined || policy().allowsSomewhere(caller, 'pull')
     return may(caller, action, repository)
   }

@@ -6,7 +6,8 @@ import { createPasswords } from './passwords.ts'
 import { createPolicy, simpleRules } from './policy.ts'
 
 /** Access control as it is set, over files that are read again when they change. Throws where one can't be used. */
-export function openAccess({ htpasswdFile, policyFile, anonymous }: AccessSettings, log: RegistryLog) {
+export function openAccess(settings: AccessSettings, log: RegistryLog) {
+  const { htpasswdFile, policyFile, anonymous, certificates = false } = settings
   const users =
     htpasswdFile === undefined
       ? undefined
@@ -18,6 +19,7 @@ export function openAccess({ htpasswdFile, policyFile, anonymous }: AccessSettin
   const simple = createPolicy(simpleRules(anonymous))
   const access = createAccess({
     passwords: users && createPasswords(users.value),
+    certificates,
     policy: rules ? rules.value : () => simple
   })
   const close = (): void => {

@@ -12,6 +12,8 @@ export interface AccessSettings {
   policyFile?: string | undefined
   /** Without a policy: what clients may do that have not logged in. */
   anonymous: 'none' | 'pull'
+  /** Whether a client's certificate tells who it is. */
+  certificates?: boolean | undefined
 }
 
 /** Reads the settings of access control; undefined: there is none, and everybody may do everything. */
@@ -27,11 +29,15 @@ export function readAccess({ read, isSet, problems }: Reader): AccessSettings | 
     )
     return undefined
   }
-  if (anonymous === 'none' && !isSet('AUTH_HTPASSWD_FILE')) {
-    problems.push('AUTH_ANONYMOUS is "none", and nobody could log in; allowed: together with AUTH_HTPASSWD_FILE')
+  const certificates = isSet('TLS_CLIENT_CA_FILE')
+  if (anonymous === 'none' && !isSet('AUTH_HTPASSWD_FILE') && !certificates) {
+    problems.push(
+      'AUTH_ANONYMOUS is "none", and nobody could log in; allowed: together with AUTH_HTPASSWD_FILE or TLS_CLIENT_CA_FILE'
+    )
   }
-  if (htpasswdFile === undefined && policyFile === undefined && anonymous === undefined) return undefined
-  return { htpasswdFile, policyFile, anonymous: anonymous ?? 'none' }
+  const given = [htpasswdFile, policyFile, anonymous].some(setting => setting !== undefined)
+  if (!given && !certificates) return undefined
+  return { htpasswdFile, policyFile, anonymous: anonymous ?? 'none', ...(certificates && { certificates }) }
 }
 
 /** Throws an Error with one line for the operator where the file can't be used. */

@@ -1,6 +1,7 @@
 import { type StaticDecode, Type } from '@sinclair/typebox'
 import { accessVariables } from './access-variables.ts'
 import { s3Variables } from './s3-variables.ts'
+import { tlsVariables } from './tls-variables.ts'
 import { baseUrl, boolean, choice, duration, host, optional, size, text, trustProxy, wholeNumber } from './values.ts'
 
 /**
@@ -112,6 +113,7 @@ export const ConfigSchema = Type.Object({
     '64GiB'
   ),
   ...accessVariables,
+  ...tlsVariables,
   ...s3Variables
 })
 
@@ -124,6 +126,7 @@ export type VariableValue<N extends VariableName> =
 
 export const variableNames = Object.keys(ConfigSchema.properties) as VariableName[]
 export const accessVariableNames = Object.keys(accessVariables) as (keyof typeof accessVariables)[]
+export const tlsVariableNames = Object.keys(tlsVariables) as (keyof typeof tlsVariables)[]
 /** Those that are read with `STORAGE_DRIVER=s3` alone. */
 export const s3VariableNames = Object.keys(s3Variables) as (keyof typeof s3Variables)[]
 

@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto'
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { type TString, type TTransform, Type } from '@sinclair/typebox'
@@ -98,6 +98,18 @@ export function baseUrl(about: About): Variable<string> {
       if (!/^https?:\/\/[^?#\\]+$/i.test(text) || !URL.canParse(text)) return undefined
       const url = new URL(text)
       return url.username || url.password ? undefined : (url.origin + url.pathname).replace(/\/+$/, '')
+    }
+  )
+}
+
+/** A private key's file, which is read when it is needed; that it holds one is looked at now. */
+export function keyFile(about: About): Variable<string> {
+  return variable(
+    about,
+    'a file that this process may read, with a private key in PEM form and no passphrase',
+    path => {
+      createPrivateKey(readFileSync(path))
+      return path
     }
   )
 }

@@ -1,14 +1,16 @@
 /** The health check of a container, which has neither curl nor a shell: exits with 0 if the registry answers. */
-import { request } from 'node:http'
+import { type IncomingMessage, request as requestHttp } from 'node:http'
+import { request as requestHttps } from 'node:https'
 import { loadConfig } from '../config.ts'
 
 const SECONDS = 5
 
-const { host, port } = loadConfig(process.env)
+const { host, port, tls } = loadConfig(process.env)
 const everywhere = host === '::' || host === '0.0.0.0'
-const asking = request({ host: everywhere ? '127.0.0.1' : host, port, path: '/v2/', timeout: SECONDS * 1000 }, answer =>
-  end(answer.statusCode! < 500 ? undefined : `it answers ${answer.statusCode}`)
-)
+const asked = { host: everywhere ? '127.0.0.1' : host, port, path: '/v2/', timeout: SECONDS * 1000 }
+const look = ({ statusCode = 0 }: IncomingMessage) => end(statusCode < 500 ? undefined : `it answers ${statusCode}`)
+// The certificate is for the name that clients use, which this connection does not.
+const asking = tls ? requestHttps({ ...asked, rejectUnauthorized: false }, look) : requestHttp(asked, look)
 asking.on('timeout', () => end(`no answer within ${SECONDS} s`))
 asking.on('error', error => end(error.message))
 asking.end()

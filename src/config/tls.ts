@@ -1,0 +1,55 @@
+import { readFileSync } from 'node:fs'
+import { createSecureContext, type SecureContextOptions } from 'node:tls'
+import type { Reader } from './reader.ts'
+
+/** TLS by the registry itself: the files of its certificate and key. */
+export interface TlsSettings {
+  /** The certificate, and after it those that lead to its issuer. */
+  certFile: string
+  keyFile: string
+  /** Whose certificates clients may log in with. */
+  clientCaFile?: string | undefined
+}
+
+/** Reads the settings of TLS; undefined: plain HTTP. What is missing or does not fit together is noted as a problem. */
+export function readTlsSettings({ read, isSet, problems }: Reader): TlsSettings | undefined {
+  const [certFile, keyFile, clientCaFile] = [read('TLS_CERT_FILE'), read('TLS_KEY_FILE'), read('TLS_CLIENT_CA_FILE')]
+  if (isSet('TLS_CERT_FILE') !== isSet('TLS_KEY_FILE')) {
+    const [set, missing] = isSet('TLS_CERT_FILE') ? ['CERT', 'KEY'] : ['KEY', 'CERT']
+    problems.push(`TLS_${set}_FILE is set and TLS_${missing}_FILE is not; allowed: both, or neither`)
+  } else if (isSet('TLS_CLIENT_CA_FILE') && !isSet('TLS_CERT_FILE')) {
+    problems.push('TLS_CLIENT_CA_FILE is set without TLS; allowed: with TLS_CERT_FILE and TLS_KEY_FILE')
+  }
+  if (certFile === undefined || keyFile === undefined) return undefined
+  const settings = { certFile, keyFile, clientCaFile }
+  try {
+    readTls(settings)
+  } catch (error) {
+    problems.push((error as Error).message)
+  }
+  return settings
+}
+
+/**
+ * What a TLS server needs of the files as they are now. Throws an Error with one line for the operator where they can't
+ * be used: a key that is not the certificate's, for one, as while both are being replaced.
+ */
+export function readTls({ certFile, keyFile, clientCaFile }: TlsSettings): SecureContextOptions {
+  const where = `TLS_KEY_FILE is ${JSON.stringify(keyFile)}`
+  try {
+    const context: SecureContextOptions = {
+      cert: readFileSync(certFile),
+      key: readFileSync(keyFile),
+      ...(clientCaFile !== undefined && { ca: readFileSync(clientCaFile) }),
+      // Older versions are broken (RFC 8996).
+      minVersion: 'TLSv1.2'
+    }
+    createSecureContext(context)
+    return context
+  } catch (error) {
+    const { code = 'unknown' } = error as NodeJS.ErrnoException
+    throw new Error(
+      `${where}: it can't be used with the certificate (${code}); allowed: the key of TLS_CERT_FILE, in PEM form`
+    )
+  }
+}

@@ -1,0 +1,142 @@
+import { once } from 'node:events'
+import { copyFileSync, writeFileSync } from 'node:fs'
+import { request } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
+import t, { type Test } from 'tap'
+import type { AccessSettings } from '../../src/config/access.ts'
+import { createMemory } from '../../src/storage/memory.ts'
+import { holds, refused, told } from '../support/answers.ts'
+import { basic, htpasswdOf, passwordOf } from '../support/callers.ts'
+import { type Authority, createAuthority } from '../support/certificates.ts'
+import { createClient, type Send } from '../support/client.ts'
+import { random } from '../support/images.ts'
+import { openRegistry } from '../support/registry.ts'
+
+/** Requests over TLS, each over a connection of its own. */
+function overTls(port: number, options: ConnectionOptions): Send {
+  return async (method, path, { headers = {}, body } = {}) => {
+    const length = body ? { 'content-length': body.length } : {}
+    const sent = request({ port, method, path, agent: false, headers: { ...length, ...headers }, ...options })
+    sent.end(body)
+    const [answer] = await once(sent, 'response')
+    return { status: answer.statusCode, headers: answer.headers, body: await buffer(answer) }
+  }
+}
+
+interface Opened {
+  authority: Authority
+  files: { certFile: string; keyFile: string; clientCaFile?: string }
+  port: number
+  send(options?: ConnectionOptions): Send
+}
+
+async function open(
+  t: Test,
+  { access, mutual = false }: { access?: AccessSettings; mutual?: boolean } = {}
+): Promise<Opened> {
+  const folder = t.testdir({})
+  const authority = createAuthority(join(folder, 'ca'))
+  const issued = authority.issue('localhost')
+  const files = { certFile: join(folder, 'server.pem'), keyFile: join(folder, 'server.key') }
+  copyFileSync(issued.certFile, files.certFile)
+  copyFileSync(issued.keyFile, files.keyFile)
+  const tls = { ...files, ...(mutual && { clientCaFile: authority.caFile }) }
+  const { app } = await openRegistry(t, createMemory(), { tls, ...(access && { access }) })
+  const address = await app.listen({ port: 0, host: '127.0.0.1' })
+  t.match(address, /^https:/)
+  const { port } = app.server.address() as AddressInfo
+  const send = (options: ConnectionOptions = {}) => overTls(port, { ca: authority.ca, ...options })
+  return { authority, files: tls, port, send }
+}
+
+t.test('pushes and pulls over TLS, of the versions that are safe, as HTTP/1.1', async t => {
+  const { send, port, authority } = await open(t)
+  const client = createClient(send())
+  const bytes = random(3_000_000)
+  const digest = await client.pushBlob('a/b', bytes)
+  holds(t, await client.get(`/v2/a/b/blobs/${digest}`), bytes, digest, 'a blob')
+  const image = await client.pushImage('a/b', 'v1')
+  holds(t, await client.getManifest('a/b', 'v1'), image.bytes, image.digest, 'an image')
+
+  const greet = async (options: ConnectionOptions): Promise<TLSSocket> => {
+    const socket = connect({ port, host: '127.0.0.1', ca: authority.ca, ...options })
+    await once(socket, 'secureConnect')
+    socket.destroy()
+    return socket
+  }
+  for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+    await t.resolves(greet({ minVersion: version, maxVersion: version }), version)
+  }
+  const old = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' } as const
+  await t.rejects(greet(old), { code: /PROTOCOL_VERSION/ }, 'TLS 1.1')
+  const { alpnProtocol } = await greet({ ALPNProtocols: ['h2', 'http/1.1'] })
+  t.equal(alpnProtocol, 'http/1.1')
+})
+
+t.test('a renewed certificate is taken up without a restart, and nothing while its key is missing', async t => {
+  const { authority, files, port } = await open(t)
+  const serial = async () => {
+    const socket = connect({ port, host: '127.0.0.1', ca: authority.ca })
+    await once(socket, 'secureConnect')
+    const { serialNumber } = socket.getPeerCertificate()
+    socket.destroy()
+    return serialNumber
+  }
+  const before = await serial()
+  const renewed = authority.issue('localhost')
+  writeFileSync(files.certFile, renewed.cert)
+  await sleep(2500)
+  t.equal(await serial(), before, 'a certificate without its key')
+  writeFileSync(files.keyFile, renewed.key)
+  for (let tries = 0; tries < 100 && (await serial()) === before; tries++) await sleep(100)
+  t.not(await serial(), before)
+})
+
+t.test("a client's certificate tells its user", async t => {
+  const folder = t.testdir({
+    users: await htpasswdOf('alice'),
+    policy:
+      'rules:\n- {users: [robot], repositories: [robots/**], actions: [pull, push]}\n- {users: [alice], repositories: ["**"], actions: ["*"]}'
+  })
+  const access = {
+    htpasswdFile: join(folder, 'users'),
+    policyFile: join(folder, 'policy'),
+    anonymous: 'none' as const,
+    certificates: true
+  }
+  t.test('and what it may do', async t => {
+    const { authority, send } = await open(t, { access, mutual: true })
+    const strangers = createAuthority(join(t.testdirName, 'strangers'))
+    const certified = (of: Authority, name: string) => createClient(send(of.issue(name)))
+    const robot = certified(authority, 'robot')
+    told(t, await robot.get('/v2/'), 200, {}, 'logged in')
+    await robot.pushImage('robots/app', 'v1')
+    refused(t, await robot.send('POST', '/v2/others/blobs/uploads/'), 403, 'DENIED', 'elsewhere')
+    refused(t, await certified(strangers, 'robot').get('/v2/'), 401, 'UNAUTHORIZED', 'an issuer that is not trusted')
+    const expired = authority.issue('robot', 0)
+    await sleep(1100)
+    refused(t, await createClient(send(expired)).get('/v2/'), 401, 'UNAUTHORIZED', 'a certificate that has ended')
+    refused(t, await createClient(send()).get('/v2/'), 401, 'UNAUTHORIZED', 'no certificate')
+    const headers = basic('alice', passwordOf('alice'))
+    told(t, await send()('GET', '/v2/others/tags/list', { headers }), 404, {}, 'a password instead')
+    told(
+      t,
+      await send(authority.issue('robot'))('GET', '/v2/others/tags/list', { headers }),
+      404,
+      {},
+      'a password counts more'
+    )
+    const wrong = { headers: basic('alice', 'wrong') }
+    told(
+      t,
+      await send(authority.issue('robot'))('GET', '/v2/', wrong),
+      401,
+      {},
+      'a wrong password is one, certificate or not'
+    )
+  })
+})

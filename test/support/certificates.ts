@@ -1,0 +1,42 @@
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+export interface Certificate {
+  certFile: string
+  keyFile: string
+  cert: Buffer
+  key: Buffer
+}
+
+export interface Authority {
+  caFile: string
+  ca: Buffer
+  /** A certificate for this common name, for use by servers (then also for 127.0.0.1) and by clients. */
+  issue(commonName: string, days?: number): Certificate
+}
+
+const openssl = (...args: string[]): void => void execFileSync('openssl', args, { stdio: 'pipe' })
+
+/** An issuer of certificates, with its files below `folder`. It needs the program openssl. */
+export function createAuthority(folder: string): Authority {
+  mkdirSync(folder, { recursive: true })
+  const at = (name: string) => join(folder, name)
+  const [caFile, caKey] = [at('ca.pem'), at('ca.key')]
+  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
+  openssl('req', '-x509', ...newKey, '-keyout', caKey, '-out', caFile, '-days', '2', '-subj', '/CN=test authority')
+  let issued = 0
+  return {
+    caFile,
+    ca: readFileSync(caFile),
+    issue(commonName, days = 1) {
+      const id = `${++issued}`
+      const [certFile, keyFile, request] = [at(`${id}.pem`), at(`${id}.key`), at(`${id}.csr`)]
+      writeFileSync(at('names'), 'subjectAltName=DNS:localhost,IP:127.0.0.1\n')
+      openssl('req', ...newKey, '-keyout', keyFile, '-out', request, '-subj', `/CN=${commonName}`)
+      const sign = ['-CA', caFile, '-CAkey', caKey, '-CAcreateserial', '-days', String(days), '-extfile', at('names')]
+      openssl('x509', '-req', '-in', request, '-out', certFile, ...sign)
+      return { certFile, keyFile, cert: readFileSync(certFile), key: readFileSync(keyFile) }
+    }
+  }
+}

@@ -1,11 +1,11 @@
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import { lstat, mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createBuffers } from './buffers.ts'
 import { type AppendOptions, type StorageDriver, StorageError } from './driver.ts'
-import { storageError, translated } from './filesystem/errors.ts'
+import { ignoreMissing, storageError, translated } from './filesystem/errors.ts'
 import { createFolders } from './filesystem/folders.ts'
 import { createObjects } from './filesystem/objects.ts'
-import { openRoot, type Root, statAside, TEMPORARY, UPLOADS } from './filesystem/root.ts'
+import { openRoot, type Root, TEMPORARY, UPLOADS } from './filesystem/root.ts'
 import { createUploads, type FileUploads } from './filesystem/uploads.ts'
 
 /** What a crash left in the temporary folder is taken away after this long. */
@@ -99,7 +99,7 @@ async function sweep(root: Root): Promise<void> {
   const folder = join(root.path, TEMPORARY)
   for (const name of await readdir(folder)) {
     const path = join(folder, name)
-    const stat = await statAside(path)
+    const stat = await lstat(path).catch(ignoreMissing)
     if (stat && root.age(stat.mtimeMs) > LEFTOVER_MS) await rm(path, { recursive: true, force: true })
   }
 }

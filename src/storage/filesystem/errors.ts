@@ -53,6 +53,7 @@ export function translated<A extends [unknown, ...unknown[]], R>(
 /** The `StorageError` for a system's error; a `StorageError` stays itself. For logs: the message may name a key. */
 export function storageError(error: unknown, doing: string): StorageError {
   if (error instanceof StorageError) return error
-  const message = error instanceof Error ? error.message : String(error)
+  const said = error instanceof Error ? error.message : String(error)
+  const message = codeOf(error) === 'ELOOP' ? `a store never follows a symbolic link (${said})` : said
   return new StorageError(FAULTS[codeOf(error) ?? ''] ?? 'failed', `${doing}: ${message}`, { cause: error })
 }

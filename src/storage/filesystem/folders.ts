@@ -1,4 +1,4 @@
-import { closeSync, fsync, openSync } from 'node:fs'
+import { closeSync, constants, fsync, openSync } from 'node:fs'
 import { mkdir, open, rmdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
@@ -11,6 +11,9 @@ const TRIES = 100
 
 /** So many folders are known to be durable; one that is forgotten costs an fsync. */
 const KNOWN = 20_000
+
+/** To open anything but a folder fails: a FIFO would block. */
+const FOLDER = constants.O_RDONLY | constants.O_DIRECTORY
 
 const fsyncOf = promisify(fsync)
 
@@ -40,7 +43,7 @@ export function createFolders(root: Root): Folders {
     } catch (error) {
       if (codeOf(error) === 'EEXIST') return
       if (codeOf(error) !== 'ENOENT') throw error
-      if (dirname(folder) === root.path) await root.confirm()
+      if (dirname(folder) === root.path) await root.confirm(folder)
       else await make(dirname(folder))
       return make(folder)
     }
@@ -64,6 +67,7 @@ export function createFolders(root: Root): Folders {
   return {
     within: async (folder, work) => {
       for (let tries = 1; ; tries++) {
+        await root.confine(folder)
         try {
           return await work()
         } catch (error) {
@@ -119,7 +123,7 @@ export function createFolderSync(local: boolean): (folder: string) => Promise<vo
 async function flushLocal(folder: string): Promise<void> {
   let descriptor: number
   try {
-    descriptor = openSync(folder, 'r')
+    descriptor = openSync(folder, FOLDER)
   } catch (error) {
     if (isMissing(error)) return flushLocal(dirname(folder))
     throw error
@@ -132,7 +136,7 @@ async function flushLocal(folder: string): Promise<void> {
 }
 
 async function flushRemote(folder: string): Promise<void> {
-  const handle = await open(folder, 'r').catch(ignoreMissing)
+  const handle = await open(folder, FOLDER).catch(ignoreMissing)
   if (!handle) return flushRemote(dirname(folder))
   try {
     await handle.sync()

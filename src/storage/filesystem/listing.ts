@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { LRUCache } from 'lru-cache'
 import type { ListEntry, ListOptions } from '../driver.ts'
+import { strange } from './confinement.ts'
 import { ignoreMissing } from './errors.ts'
 import { isOwn, type Root, statAside } from './root.ts'
 
@@ -65,7 +66,7 @@ function floorOf(after: string): string {
 /** Adds what lies under the folder `base` (a key's beginning: empty, or ending in `/`) until the limit is reached. */
 async function collect(walk: Walk, base: string): Promise<void> {
   const { floor, entries } = walk
-  const read = await walk.namesOf(join(walk.root.path, base))
+  const read = await walk.namesOf(folderAt(walk.root, base))
   if (!read) return
   for (let i = firstWanted(walk, base, read.names); i < read.names.length && entries.length < walk.limit; i++) {
     const name = read.names[i]!
@@ -81,10 +82,13 @@ async function collect(walk: Walk, base: string): Promise<void> {
   }
 }
 
+/** With a slash at its end the path of a link would be that of the folder behind it. */
+const folderAt = (root: Root, base: string): string => join(root.path, base.slice(0, -1))
+
 /** Whether a top-level folder is one of keys, and not an empty one: those stay when their last key goes. */
 async function holdsKeys({ root, namesOf, folders }: Walk, name: string): Promise<boolean> {
   if (name === 'lost+found/' || isOwn(name)) return false
-  return !folders || ((await namesOf(join(root.path, name)))?.names.length ?? 0) > 0
+  return !folders || ((await namesOf(folderAt(root, name)))?.names.length ?? 0) > 0
 }
 
 /** Where to begin in a folder: a binary search, so that a page costs the same wherever it starts. */
@@ -136,6 +140,7 @@ function createFolderCache(root: Root): (folder: string) => Promise<FolderNames 
 
   async function readAnew(folder: string, stat: Stats): Promise<FolderNames | undefined> {
     const startedAt = Date.now()
+    await root.confine(folder)
     const names = await namesIn(folder)
     if (!names) return undefined
     const read = { names, times: [], stat }
@@ -149,7 +154,7 @@ function createFolderCache(root: Root): (folder: string) => Promise<FolderNames 
     const stat = await root.stat(folder)
     if (!stat?.isDirectory()) {
       cache.delete(folder)
-      if (!stat) await root.confirm()
+      if (!stat) await root.confirm(folder)
       return undefined
     }
     const cached = cache.get(folder)
@@ -169,10 +174,11 @@ function createFolderCache(root: Root): (folder: string) => Promise<FolderNames 
 async function namesIn(folder: string): Promise<string[] | undefined> {
   const found = await readdir(folder, { withFileTypes: true }).catch(ignoreMissing)
   // Names with a dot before them are the system's (`.nfs…`, `.DS_Store`): no key has such a part.
-  return found
-    ?.filter(entry => !entry.name.startsWith('.'))
-    .map(entry => (entry.isDirectory() ? `${entry.name}/` : entry.name))
-    .sort()
+  const entries = found?.filter(entry => !entry.name.startsWith('.'))
+  // To leave it out would look as if something were gone, to a collector as well.
+  const odd = entries?.find(entry => !entry.isDirectory() && !entry.isFile())
+  if (odd) throw strange(join(folder, odd.name), odd)
+  return entries?.map(entry => (entry.isDirectory() ? `${entry.name}/` : entry.name)).sort()
 }
 
 function isSame(a: Stats, b: Stats | undefined): boolean {

@@ -14,15 +14,20 @@ export function createObjects(root: Root, folders: Folders, buffers: Buffers): O
   const { list } = createListing(root)
   return {
     stat: async key => {
-      const stat = await root.stat(root.pathOf(key))
+      const path = root.pathOf(key)
+      const stat = await root.stat(path)
       if (stat?.isFile()) return { size: stat.size, ageMs: root.age(stat.mtimeMs) }
-      return missing(root)
+      return missing(root, path)
     },
     get: async key => {
-      const read = await reading.whole(root.pathOf(key))
-      return read ? { bytes: read.bytes, ageMs: root.age(read.stat.mtimeMs) } : missing(root)
+      const path = root.pathOf(key)
+      const read = await reading.whole(path)
+      return read ? { bytes: read.bytes, ageMs: root.age(read.stat.mtimeMs) } : missing(root, path)
     },
-    read: async (key, range) => (await reading.body(root.pathOf(key), range)) ?? missing(root),
+    read: async (key, range) => {
+      const path = root.pathOf(key)
+      return (await reading.body(path, range)) ?? missing(root, path)
+    },
     put: (key, bytes, options = {}) => put(root, folders, root.pathOf(key), bytes, options),
     delete: (keys, options = {}) => remove(root, folders, keys, options),
     list: (prefix, options = {}) => list(prefix, options),
@@ -30,8 +35,8 @@ export function createObjects(root: Root, folders: Folders, buffers: Buffers): O
   }
 }
 
-async function missing(root: Root): Promise<undefined> {
-  await root.confirm()
+async function missing(root: Root, path: string): Promise<undefined> {
+  await root.confirm(path)
   return undefined
 }
 
@@ -82,7 +87,7 @@ async function placeWhole(
   bytes: Uint8Array,
   { ifAbsent, durable }: Required<PutOptions>
 ): Promise<boolean> {
-  const temporary = root.temporary()
+  const temporary = await root.temporary()
   let moved = false
   try {
     await writeNew(temporary, bytes, durable)
@@ -111,11 +116,12 @@ async function remove(root: Root, folders: Folders, keys: readonly string[], opt
   const touched = new Set<string>()
   for (const key of keys) {
     const path = root.pathOf(key)
+    if (!touched.has(dirname(path))) await root.confine(dirname(path))
     await unlink(path).catch(async error => {
       // A folder is no key.
       if (codeOf(error) === 'EISDIR') return
       if (!isMissing(error)) throw error
-      await root.confirm()
+      await root.confirm(path)
     })
     touched.add(dirname(path))
   }

@@ -1,12 +1,17 @@
-import { closeSync, fstatSync, openSync, readSync, type Stats } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import type { BufferShare, Buffers } from '../buffers.ts'
 import { type ByteRange, type ObjectBody, StorageError } from '../driver.ts'
+import { checkKind } from './confinement.ts'
 import { ignoreMissing, isMissing, storageError } from './errors.ts'
 import type { Root } from './root.ts'
 
 /** A file up to this size is read at once; on a local disk that costs less than to ask the thread pool for it. */
 const SMALL = 64 * 1024
+
+/** A link in the file's place fails, and a FIFO does not wait for a writer. */
+const READ = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
 interface ReadFile {
   bytes: Buffer
@@ -22,6 +27,7 @@ export interface Reading {
 /** Reads small files at once, and streams large ones through the shared buffers. */
 export function createReading(root: Root, buffers: Buffers): Reading {
   const whole = async (path: string): Promise<ReadFile | undefined> => {
+    await root.confine(dirname(path))
     const small = root.local ? readSmall(path) : 'large'
     return small === 'large' ? readWhole(path) : small
   }
@@ -31,6 +37,7 @@ export function createReading(root: Root, buffers: Buffers): Reading {
       const stat = await root.stat(path)
       if (!stat?.isFile()) return undefined
       if (stat.size > SMALL) {
+        await root.confine(dirname(path))
         const { start, end } = partOf(stat.size, range)
         return { size: stat.size, chunks: chunksOf(path, start, end, buffers) }
       }
@@ -54,12 +61,13 @@ function partOf(size: number, range: ByteRange | undefined): { start: number; en
 function readSmall(path: string): ReadFile | 'large' | undefined {
   let descriptor: number
   try {
-    descriptor = openSync(path, 'r')
+    descriptor = openSync(path, READ)
   } catch (error) {
     return ignoreMissing(error)
   }
   try {
     const stat = fstatSync(descriptor)
+    checkKind(path, stat)
     if (!stat.isFile()) return undefined
     if (stat.size > SMALL) return 'large'
     const bytes = Buffer.allocUnsafe(stat.size)
@@ -76,12 +84,13 @@ function readSmall(path: string): ReadFile | 'large' | undefined {
 async function readWhole(path: string): Promise<ReadFile | undefined> {
   let handle: FileHandle
   try {
-    handle = await open(path, 'r')
+    handle = await open(path, READ)
   } catch (error) {
     return ignoreMissing(error)
   }
   try {
     const stat = await handle.stat()
+    checkKind(path, stat)
     return stat.isFile() ? { bytes: await handle.readFile(), stat } : undefined
   } finally {
     await handle.close()
@@ -96,7 +105,7 @@ async function* oneChunk(bytes: Buffer): AsyncGenerator<Uint8Array> {
 async function* chunksOf(path: string, start: number, end: number, buffers: Buffers): AsyncGenerator<Uint8Array> {
   let handle: FileHandle
   try {
-    handle = await open(path, 'r')
+    handle = await open(path, READ)
   } catch (error) {
     if (isMissing(error)) throw new StorageError('failed', `${path} vanished before it was read`, { cause: error })
     throw storageError(error, `read ${path}`)

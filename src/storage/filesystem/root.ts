@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { type Stats, statSync } from 'node:fs'
-import { rm, stat, writeFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { lstatSync, type Stats, statSync } from 'node:fs'
+import { lstat, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 import { StorageError } from '../driver.ts'
-import { ignoreMissing, isMissing } from './errors.ts'
+import { type Confine, checkKind, createConfine, strange } from './confinement.ts'
+import { ignoreMissing } from './errors.ts'
 import { type Abilities, probe } from './probe.ts'
 
 /** Two folders of the root are the driver's own; their names begin no key. */
@@ -19,13 +20,17 @@ export interface Root extends Abilities {
   /** The path of a key. Throws `failed` for a key inside a folder that is the driver's own. */
   pathOf(key: string): string
   /** A path in the temporary folder where nothing is; it never contains a key, which may be as long as a name can be. */
-  temporary(): string
-  /** undefined where nothing is. */
+  temporary(): Promise<string>
+  /** undefined where nothing is. Throws `failed` for what is neither a file nor a folder. */
   stat(path: string): Promise<Stats | undefined>
+  confine: Confine
   /** Milliseconds since a time of a file, by the clock that set it; never negative. */
   age(mtimeMs: number): number
-  /** To be asked before something is called missing: throws `unavailable` when it is the root that is missing. */
-  confirm(): Promise<void>
+  /**
+   * To be asked before what is at the path is called missing: throws `unavailable` when it is the root that is missing,
+   * and as `confine` does.
+   */
+  confirm(path: string): Promise<void>
 }
 
 export interface RootOptions {
@@ -38,32 +43,46 @@ export interface RootOptions {
 /** Opens the folder, making it if need be; throws as `probe` does. */
 export async function openRoot(options: RootOptions): Promise<Root> {
   const path = resolve(options.path)
-  const temporary = () => join(path, TEMPORARY, randomBytes(12).toString('hex'))
-  const abilities = await probe(path, temporary())
+  const newName = () => join(path, TEMPORARY, randomBytes(12).toString('hex'))
+  await checkTop(path)
+  const abilities = await probe(path, newName())
   const local = options.local ?? abilities.local
   const statAt = local ? statLocal : statAside
+  const presence = local ? async () => statSync(path, { throwIfNoEntry: false }) : () => stat(path)
   const born = await stat(path)
-  const clockOffset = local ? () => 0 : await serverClock(temporary)
+  const confine = await createConfine({ path, local, ignoresCase: abilities.ignoresCase })
+  const clockOffset = local ? () => 0 : await serverClock(newName)
 
   return {
     ...abilities,
     local,
     path,
-    temporary,
+    temporary: async () => {
+      await confine(join(path, TEMPORARY))
+      return newName()
+    },
     stat: statAt,
+    confine,
     pathOf: key => {
       if (isOwn(key)) throw new StorageError('failed', `not a key: ${key}`)
       return join(path, key)
     },
     age: mtimeMs => Math.max(0, options.now() + clockOffset() - mtimeMs),
-    confirm: async () => {
-      const seen = await statAt(path)
+    confirm: async missing => {
+      const seen = await presence().catch(ignoreMissing)
       // A disk that was unmounted leaves its empty mount point behind, which is another folder. A network server may
       // number its folders anew when it comes back, so there only presence counts.
-      if (seen && (!local || (seen.ino === born.ino && seen.dev === born.dev))) return
+      if (seen && (!local || (seen.ino === born.ino && seen.dev === born.dev))) return confine(dirname(missing))
       throw new StorageError('unavailable', `the folder ${path} is gone or was replaced`)
     }
   }
+}
+
+/** An operator who moved a part elsewhere and left a link hears of it at the start, before anything is written there. */
+async function checkTop(path: string): Promise<void> {
+  const entries = await readdir(path, { withFileTypes: true }).catch(ignoreMissing)
+  const link = entries?.find(entry => entry.isSymbolicLink() && !entry.name.startsWith('.'))
+  if (link) throw strange(join(path, link.name), link)
 }
 
 /** Whether a key, or a prefix, lies in a folder that is the driver's own. */
@@ -72,21 +91,21 @@ export function isOwn(key: string): boolean {
 }
 
 async function statLocal(path: string): Promise<Stats | undefined> {
+  let found: Stats | undefined
   try {
-    return statSync(path, { throwIfNoEntry: false })
+    found = lstatSync(path, { throwIfNoEntry: false })
   } catch (error) {
     return ignoreMissing(error)
   }
+  checkKind(path, found)
+  return found
 }
 
 /** As `Root.stat`, always in the thread pool: for many files, or a folder whose server may hang. */
 export async function statAside(path: string): Promise<Stats | undefined> {
-  try {
-    return await stat(path)
-  } catch (error) {
-    if (isMissing(error)) return undefined
-    throw error
-  }
+  const found = await lstat(path).catch(ignoreMissing)
+  checkKind(path, found)
+  return found
 }
 
 /**

@@ -53,6 +53,8 @@ export interface Sessions {
 
 /** An upload without its file is in the middle of a takeover: so long until the next look, in milliseconds. */
 const PAUSES = [0, 0, 1, 5, 25]
+/** For writing: only what is a file, not a link to one. */
+const GO_ON = constants.O_RDWR | constants.O_NOFOLLOW
 const FILE_NAME = /^([\w-]+)\.[\w-]+\.([rw])$/
 
 /** The uploads of a root, and what this process knows of them. */
@@ -103,16 +105,16 @@ async function find(root: Root, folder: string): Promise<Session | undefined> {
   let renamed = false
   for (const pauseMs of PAUSES) {
     // Most uploads are looked for once, before they begin.
-    const names = (await root.stat(folder)) && (await readdir(folder).catch(ignoreMissing))
+    const names = (await root.stat(folder)) && (await namesIn(root, folder))
     if (!names) {
-      await root.confirm()
+      await root.confirm(folder)
       return undefined
     }
     const [name, writer, state] = names.map(entry => FILE_NAME.exec(entry)).find(match => match) ?? []
     if (name && writer) {
       const path = join(folder, name)
       const stat = await root.stat(path)
-      if (stat) return { name, path, writer, atRest: state === 'r', size: stat.size, mtimeMs: stat.mtimeMs }
+      if (stat?.isFile()) return { name, path, writer, atRest: state === 'r', size: stat.size, mtimeMs: stat.mtimeMs }
     }
     renamed = name !== undefined
     if (!renamed && pauseMs > 0) await pause(pauseMs)
@@ -121,9 +123,14 @@ async function find(root: Root, folder: string): Promise<Session | undefined> {
   return undefined
 }
 
+async function namesIn(root: Root, folder: string): Promise<string[] | undefined> {
+  await root.confine(folder)
+  return readdir(folder).catch(ignoreMissing)
+}
+
 /** The folder comes with its file in it: renaming it works where nothing is, or an empty folder, and for one only. */
 async function begin(root: Root, folder: string, name: string): Promise<Omit<Claim, 'id' | 'name'>> {
-  const temporary = root.temporary()
+  const temporary = await root.temporary()
   await mkdir(temporary)
   let handle: FileHandle | undefined
   try {
@@ -139,7 +146,7 @@ async function begin(root: Root, folder: string, name: string): Promise<Omit<Cla
 
 async function takeAtRest(session: Session, folder: string, name: string): Promise<Omit<Claim, 'id' | 'name'>> {
   const path = join(folder, name)
-  const handle = await open(session.path, 'r+').catch(error => {
+  const handle = await open(session.path, GO_ON).catch(error => {
     throw isMissing(error) ? conflict(folder, error) : error
   })
   try {
@@ -153,7 +160,7 @@ async function takeAtRest(session: Session, folder: string, name: string): Promi
 
 /** The old file leaves the folder for good: what its writer still writes lands where nobody reads. */
 async function copy(root: Root, session: Session, folder: string, name: string): Promise<Omit<Claim, 'id' | 'name'>> {
-  const [temporary, old] = [root.temporary(), root.temporary()]
+  const [temporary, old] = [await root.temporary(), await root.temporary()]
   const copied = join(temporary, name)
   await mkdir(temporary)
   let handle: FileHandle | undefined
@@ -162,7 +169,7 @@ async function copy(root: Root, session: Session, folder: string, name: string):
       throw isMissing(error) ? conflict(folder, error) : error
     })
     if ((await stat(copied)).size !== session.size) throw conflict(folder)
-    handle = await open(copied, 'r+')
+    handle = await open(copied, GO_ON)
     await renameOrConflict(session.path, old, folder)
     await renameFolder(temporary, folder)
   } catch (error) {

@@ -157,17 +157,19 @@ async function end(file: string): Promise<void> {
 }
 
 async function abort({ root, sessions }: Store, id: string): Promise<void> {
-  const temporary = root.temporary()
+  const temporary = await root.temporary()
+  await root.confine(sessions.path)
   try {
     await rename(sessions.folderOf(id), temporary)
   } catch (error) {
     if (!isMissing(error)) throw error
-    return root.confirm()
+    return root.confirm(sessions.folderOf(id))
   }
   await rm(temporary, { recursive: true, force: true })
 }
 
 async function* listUploads({ root, sessions }: Store): AsyncGenerator<{ id: string; ageMs: number }> {
+  await root.confine(sessions.path)
   for (const id of await readdir(sessions.path)) {
     if (id.startsWith('.')) continue
     const changed = (await sessions.find(id))?.mtimeMs ?? (await root.stat(sessions.folderOf(id)))?.mtimeMs

@@ -21,7 +21,9 @@ export type Confine = (folder: string) => Promise<void>
 /** On a local disk a check takes some 5 µs, so it stands before what is written, and before what is read anew. */
 export async function createConfine({ path, local, ignoresCase }: ConfinementOptions): Promise<Confine> {
   const real = local ? async (at: string) => realpathSync.native(at) : realpath
-  const statAt = local ? async (at: string) => lstatSync(at, { throwIfNoEntry: false }) : (at: string) => lstat(at).catch(ignoreMissing)
+  const statAt = local
+    ? async (at: string) => lstatSync(at, { throwIfNoEntry: false })
+    : (at: string) => lstat(at).catch(ignoreMissing)
   const sameCase = ignoresCase ? (text: string) => text.toLowerCase() : (text: string) => text
   let base = await real(path)
 

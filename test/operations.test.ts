@@ -95,6 +95,6 @@ t.test('the commands of docs/operations.md, as they are written, beside a regist
     }
   }
   t.equal(restored, 1)
-  t.ok(pushes > 1, `${pushes} images were pushed while the copy was made`)
+  t.ok(pushes > 0, `${pushes} images were pushed while the copy was made`)
   t.ok(blocks.length >= 8)
 })

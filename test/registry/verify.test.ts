@@ -78,7 +78,15 @@ async function createStore(open: Open, t: Test): Promise<Store> {
   const quiet = (): void => {}
   const log = { debug: quiet, info: quiet, warn: quiet, error: quiet }
   const process = (storage: StorageDriver): Registry =>
-    createRegistry({ storage, log, graceMs: GRACE, uploadExpiryMs: EXPIRY, cacheBytes: 0, sparse: 'index' })
+    createRegistry({
+      storage,
+      log,
+      graceMs: GRACE,
+      uploadExpiryMs: EXPIRY,
+      cacheBytes: 0,
+      smallBytes: 0,
+      sparse: 'index'
+    })
   const registry = process(storage)
   const keys = (prefix: string) => keysIn(storage, prefix)
   const first = async (prefix: string): Promise<string> => (await keys(prefix))[0]!

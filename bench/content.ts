@@ -39,6 +39,16 @@ export function configOf(size: number, author = ''): Buffer {
   return Buffer.from(empty.replace('""}', `"${'x'.repeat(Math.max(0, size - empty.length))}"}`))
 }
 
+/** One of a set of images of a config and two layers of 10 kB, which shares nothing with another. */
+export function smallImage(set: string, turn: number): { config: Buffer; layers: Buffer[] } {
+  const layers = [0, 1].map(number => {
+    const layer = Buffer.alloc(10_000)
+    layer.write(`${set} ${turn} ${number}`)
+    return layer
+  })
+  return { config: configOf(1000, `${set} ${turn}`), layers }
+}
+
 const pieceBytes = 1 << 20
 const repeatedBytes = 16 * pieceBytes
 

@@ -34,11 +34,9 @@ const ownProgram = join(root, 'dist/src/cli.js')
 
 /** Those that are on this machine, and why the others are not measured. */
 export function findPeers(): { present: Peer[]; missing: string[] } {
-  if (!existsSync(ownProgram)) throw new Error('The server is not built: run `npm run build` first')
-  const distribution = execFileSync(join(root, '.ci/install-peers'), ['--path'], { encoding: 'utf8' }).trim()
   const found = [
-    marina,
-    installed('CNCF Distribution', distribution, 'run `.ci/install-peers`', distributionPeer),
+    ownPeer(({ storage }) => ({ STORAGE_PATH: storage })),
+    findDistribution(({ storage }) => ({ filesystem: { rootdirectory: storage } })),
     installed('zot', process.env.BENCH_ZOT, 'set `BENCH_ZOT` to its binary', zotPeer),
     installed('olareg', process.env.BENCH_OLAREG, 'set `BENCH_OLAREG` to its binary', olaregPeer),
     installed('nginx', locate('nginx'), 'run `.ci/install-peers`', nginxPeer)
@@ -47,6 +45,12 @@ export function findPeers(): { present: Peer[]; missing: string[] } {
     present: found.filter(peer => typeof peer !== 'string'),
     missing: found.filter(peer => typeof peer === 'string')
   }
+}
+
+/** CNCF Distribution with this storage, or why it is not measured. */
+export function findDistribution(storage: (place: Place) => object): Peer | string {
+  const program = execFileSync(join(root, '.ci/install-peers'), ['--path'], { encoding: 'utf8' }).trim()
+  return installed('CNCF Distribution', program, 'run `.ci/install-peers`', found => distributionPeer(found, storage))
 }
 
 function installed(
@@ -68,29 +72,33 @@ function versionOf(program: string, argument: string, pattern = /v?(\d+\.\d+\.\d
   return pattern.exec(`${stdout} ${stderr}`)?.[1] ?? 'of an unknown version'
 }
 
-const marina: Peer = {
-  name: 'marina',
-  title: 'marina-distribution',
-  version,
-  command: async ({ storage, port }) => ({
-    program: process.execPath,
-    args: [ownProgram],
-    env: { HOST: '127.0.0.1', PORT: String(port), STORAGE_PATH: storage, LOG_LEVEL: 'warn', LOG_FORMAT: 'json' }
-  })
+/** This registry, as it is built, with these variables for its storage. */
+export function ownPeer(storage: (place: Place) => Record<string, string>): Peer {
+  if (!existsSync(ownProgram)) throw new Error('The server is not built: run `npm run build` first')
+  return {
+    name: 'marina',
+    title: 'marina-distribution',
+    version,
+    command: async place => ({
+      program: process.execPath,
+      args: [ownProgram],
+      env: { HOST: '127.0.0.1', PORT: String(place.port), LOG_LEVEL: 'warn', LOG_FORMAT: 'json', ...storage(place) }
+    })
+  }
 }
 
-const distributionPeer = (program: string): Peer => ({
+const distributionPeer = (program: string, storageOf: (place: Place) => object): Peer => ({
   name: 'distribution',
   title: 'CNCF Distribution',
   version: versionOf(program, '--version'),
-  command: async ({ folder, storage, port }) => {
+  command: async place => {
     const configuration = {
       version: 0.1,
       log: { level: 'error', accesslog: { disabled: true } },
-      storage: { filesystem: { rootdirectory: storage }, cache: { blobdescriptor: 'inmemory' } },
-      http: { addr: `127.0.0.1:${port}` }
+      storage: { ...storageOf(place), cache: { blobdescriptor: 'inmemory' } },
+      http: { addr: `127.0.0.1:${place.port}` }
     }
-    const path = join(folder, 'distribution.yml')
+    const path = join(place.folder, 'distribution.yml')
     await writeFile(path, JSON.stringify(configuration)) // JSON is YAML
     return { program, args: ['serve', path], env: { OTEL_TRACES_EXPORTER: 'none' } }
   }

@@ -139,3 +139,25 @@ export const sections: readonly Section[] = [
     ]
   }
 ]
+
+/** What `npm run bench:s3` shows. A push may take two thirds of the other's time. */
+export const s3Sections: readonly Section[] = [
+  {
+    title: '200 small images, 8 clients',
+    unit: 'images in a second of the clock (in parentheses: in a second of the registry’s processor time)',
+    rows: [
+      rate('s3-small-push', 'Push: 3 blobs and a manifest by tag', times(1.5, 'distribution')),
+      rate('s3-small-pull', 'Pull: a manifest by tag and 3 blobs', times(1, 'distribution'))
+    ]
+  },
+  {
+    title: 'A large blob',
+    unit: 'seconds (in parentheses: of the registry’s processor time)',
+    rows: [
+      duration('s3-large-push', 'Push in one PUT', times(2 / 3, 'distribution')),
+      duration('s3-large-push-chunked', 'Push by a PATCH in chunks of 32 KiB', times(2 / 3, 'distribution')),
+      duration('s3-large-pull', 'Pull', times(1, 'distribution'))
+    ]
+  },
+  { title: 'Memory', unit: 'MiB resident at most', rows: [memory('peak', 'In all that is measured here')] }
+]

@@ -2,9 +2,10 @@
 import { execFileSync } from 'node:child_process'
 import { rmSync } from 'node:fs'
 import { mkdtemp, writeFile } from 'node:fs/promises'
-import { cpus, release, tmpdir, totalmem } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createResults, type Results } from './figures.ts'
+import { machine } from './machine.ts'
 import { findPeers, type Peer } from './peers.ts'
 import { picture } from './picture.ts'
 import { runFresh, runShared } from './rounds.ts'
@@ -84,10 +85,9 @@ ${tables(results, columns)}`
 /** What a reader has to know to compare. */
 function conditions(peers: readonly Peer[]): string {
   const openssl = execFileSync('openssl', ['version'], { encoding: 'utf8' }).split(' ').slice(0, 2).join(' ')
-  const machine = `${cpus()[0]?.model.trim()}, ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}`
   const { rounds, seconds, largeBytes, tags, objects } = settings
   return [
-    `- ${new Date().toISOString().slice(0, 10)}, ${machine}, Node.js ${process.version}`,
+    `- ${machine()}`,
     `- ${peers.map(({ title, version }) => `${title} ${version}`).join(', ')}, ${openssl}`,
     `- medians of ${rounds} rounds, ${seconds} s a run of small requests, large blobs of ${largeBytes / 2 ** 20} MiB, very many tags: ${tags.toLocaleString('en')}, a full folder: ${objects.toLocaleString('en')} files`
   ].join('\n')

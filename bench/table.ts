@@ -8,9 +8,9 @@ export interface Column {
 }
 
 /** The tables as Markdown, of what was measured of anybody. */
-export function tables(results: Results, columns: readonly Column[]): string {
+export function tables(results: Results, columns: readonly Column[], wanted = sections): string {
   const isMeasured = (row: Row) => columns.some(({ name }) => figureOf(results, row, name) !== undefined)
-  return sections
+  return wanted
     .map(section => ({ ...section, rows: section.rows.filter(isMeasured) }))
     .filter(({ rows }) => rows.length > 0)
     .map(section => table(results, columns, section))
@@ -58,7 +58,7 @@ function targetText({ figure }: Row, { times, of }: Target, columns: readonly Co
   const titles = of.map(who => columns.find(({ name }) => name === who)?.title ?? who)
   const against =
     titles.length > 1 ? ` × the longer of ${titles.join(' and ')}` : titles.map(title => ` × ${title}`).join('')
-  return `${moreIsBetter(figure) ? '≥' : '≤'} ${times}${against}`
+  return `${moreIsBetter(figure) ? '≥' : '≤'} ${rounded(times)}${against}`
 }
 
 const metText = (met: boolean | undefined): string => (met === undefined ? 'not measured' : met ? 'yes' : '**no**')

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { digestOf } from '../test/reliability/bytes.ts'
 import type { Connection, Reply, Request } from './connection.ts'
-import { configOf, type ImageManifest, imageOf, imageType, largePieces } from './content.ts'
+import { configOf, type ImageManifest, imageOf, imageType, largePieces, smallImage } from './content.ts'
 
 /** How a blob travels: in one PUT with its length, or in a PATCH of 32 KiB chunks, which is how docker sends it. */
 export type Way = 'put' | 'patch'
@@ -12,9 +12,10 @@ export type TaskOptions =
   | { kind: 'push-blob'; repository: string; size: number }
   | { kind: 'push-manifest'; repository: string; manifest: ImageManifest; by: 'tag' | 'digest' }
   | { kind: 'tag-then-request'; repository: string; manifest: ImageManifest; path: string }
-  | { kind: 'push-large'; repository: string; size: number; digests: readonly string[]; way: Way }
+  | { kind: 'push-large'; repository: string; size: number; digests: readonly string[]; way: Way; seed?: number }
   | { kind: 'pull-image'; repository: string; tag: string; digests: readonly string[] }
   | { kind: 'push-image'; repository: string; base: ImageManifest; layerBytes: number }
+  | { kind: 'push-small-images' | 'pull-small-images'; repository: string; set: string }
 
 /** Does it once. `turn` is another for every call in the process. May return which part of it is the latency, in ms. */
 export type Task = (connection: Connection, turn: number) => Promise<number | undefined>
@@ -66,7 +67,40 @@ export function createTask(options: TaskOptions): Task {
       }
     case 'push-image':
       return async (connection, turn) => pushImage(connection, options, `${run}-${turn}`)
+    case 'push-small-images':
+      return async (connection, turn) => pushSmallImage(connection, options.repository, options.set, turn)
+    case 'pull-small-images':
+      return async (connection, turn) => pullSmallImage(connection, options.repository, options.set, turn)
   }
+}
+
+async function pushSmallImage(
+  connection: Connection,
+  repository: string,
+  set: string,
+  turn: number
+): Promise<undefined> {
+  const { config, layers } = smallImage(set, turn)
+  for (const blob of [config, ...layers]) await pushBlob(connection, repository, blob)
+  const manifest = Buffer.from(JSON.stringify(imageOf(config, layers)))
+  return putManifest(connection, repository, `v${turn}`, manifest)
+}
+
+async function pullSmallImage(
+  connection: Connection,
+  repository: string,
+  set: string,
+  turn: number
+): Promise<undefined> {
+  const { config, layers } = smallImage(set, turn)
+  const get = async (path: string, bytes: number): Promise<void> => {
+    const { bodyBytes } = await must(connection, 200, { method: 'GET', path, fields: acceptField })
+    if (bodyBytes !== bytes) throw new Error(`${path}: ${bodyBytes} bytes instead of ${bytes}`)
+  }
+  const manifest = JSON.stringify(imageOf(config, layers))
+  await get(`/v2/${repository}/manifests/v${turn}`, Buffer.byteLength(manifest))
+  for (const blob of [config, ...layers]) await get(`/v2/${repository}/blobs/${digestOf(blob)}`, blob.length)
+  return undefined
 }
 
 /** A new layer on the layers of an image that is there: as when an application is built again. */
@@ -104,8 +138,10 @@ async function putManifest(
   return undefined
 }
 
-function pushLarge(options: { repository: string; size: number; digests: readonly string[]; way: Way }): Task {
-  const contents = options.digests.map((_, seed) => largePieces(seed, options.size))
+/** The digests are those of contents by `seed` and the ones after it. */
+function pushLarge(options: TaskOptions & { kind: 'push-large' }): Task {
+  const { seed = 0 } = options
+  const contents = options.digests.map((_, index) => largePieces(seed + index, options.size))
   return async (connection, turn) => {
     const digest = options.digests[turn]!
     const pieces = contents[turn]!()

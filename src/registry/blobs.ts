@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { ByteRange, StorageDriver } from '../storage/driver.ts'
 import type { ObjectCache } from './cache.ts'
 import type { Digest } from './digest.ts'
@@ -144,6 +145,15 @@ export function createBlobs(options: BlobOptions) {
     return !orphaned && stored?.size === hint.size ? hint : undefined
   }
 
+  /** Stores small content under an id that nobody else knows. What is pushed is soon pulled, so it is cached. */
+  async function store(bytes: Buffer): Promise<string> {
+    const content = randomUUID()
+    const key = contentKey(content)
+    await storage.put(key, bytes)
+    cache.set(key, bytes, bytes.length)
+    return content
+  }
+
   /** Links content that was stored just now, and leaves word of where these bytes lie: only a hint, which may get lost. */
   async function publish(name: string, digest: Digest, content: string, size: number): Promise<void> {
     await Promise.all([
@@ -195,7 +205,7 @@ export function createBlobs(options: BlobOptions) {
   }
 
   const { has: orphaned, mayLink } = orphans
-  return { link, rely, head, get, shareable, publish, orphaned, mayLink, dropHint, mount, remove }
+  return { link, rely, head, get, shareable, store, publish, orphaned, mayLink, dropHint, mount, remove }
 }
 
 export type Blobs = ReturnType<typeof createBlobs>

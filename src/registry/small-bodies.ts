@@ -12,7 +12,7 @@ export interface Gathered {
  * @param length bytes that it has; no more are taken
  */
 export async function gather(source: AsyncIterable<Uint8Array>, length: number): Promise<Gathered> {
-  const bytes = Buffer.allocUnsafe(length)
+  const bytes = Buffer.allocUnsafeSlow(length) // it may be kept, and a pool with it
   let size = 0
   try {
     for await (const chunk of source) {

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { type StorageDriver, StorageError, type UploadState } from '../storage/driver.ts'
 import type { Blobs } from './blobs.ts'
 import { type Algorithm, algorithmOf, type Digest, digestBytes, digestChunks } from './digest.ts'
@@ -93,16 +92,10 @@ export function createUploads({ storage, blobs, expiryMs, smallBytes, now = Date
    * session has ended: its own id might be that of content which was taken away meanwhile.
    */
   async function finishWhole(repository: string, session: Session, digest: Digest, bytes: Buffer): Promise<void> {
-    const content = await storeContent(bytes)
+    const content = await blobs.store(bytes)
     if (await end(session, { digest, content })) return blobs.publish(repository, digest, content, bytes.length)
     await storage.delete([contentKey(content)], { durable: false })
     await repeat(repository, session, digest, await endings.find(session.id))
-  }
-
-  async function storeContent(bytes: Buffer): Promise<string> {
-    const content = randomUUID()
-    await storage.put(contentKey(content), bytes)
-    return content
   }
 
   /** spec end-4b: a blob in one request, without a session. Throws `digest-mismatch`. */
@@ -123,7 +116,7 @@ export function createUploads({ storage, blobs, expiryMs, smallBytes, now = Date
     if (failure) throw failure.error
     const actual = digestBytes(bytes, algorithmOf(digest))
     if (actual !== digest) throw new RegistryError('digest-mismatch', { digest, actual })
-    await blobs.publish(repository, digest, await storeContent(bytes), bytes.length)
+    await blobs.publish(repository, digest, await blobs.store(bytes), bytes.length)
   }
 
   /** spec end-14. Throws `upload-unknown`. */

@@ -92,13 +92,16 @@ export const ConfigSchema = Type.Object({
     {
       default: '24h',
       description:
-        'How long something unused is kept before collection may take it; half of it is how long a blob seen by HEAD can be relied upon.'
+        'How long something unused is kept before collection may take it; half of it is how long a blob seen by HEAD can be relied upon. The same for all processes on a store.'
     },
     '1h',
     '365d'
   ),
   GC_INTERVAL: duration(
-    { default: '24h', description: 'How often what nothing needs is collected, while serving; `0` is never.' },
+    {
+      default: '24h',
+      description: 'How often what nothing needs is collected, while serving; `0`: this process does not.'
+    },
     '0s',
     '365d'
   ),

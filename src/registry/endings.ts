@@ -1,6 +1,6 @@
 import type { StorageDriver } from '../storage/driver.ts'
 import type { Digest } from './digest.ts'
-import { ENDED, endedKey } from './keys.ts'
+import { ENDED, endedKey, nonce } from './keys.ts'
 
 /** What became of a session. */
 export interface Made {
@@ -17,9 +17,13 @@ export const NO_BLOB = { digest: '', content: '' } as const
 /** How upload sessions ended. Of all who try to end one, the one that leaves the ending decides. */
 export function createEndings(storage: StorageDriver) {
   /** False: somebody did before. */
-  function leave(session: string, ending: Ending): Promise<boolean> {
+  async function leave(session: string, ending: Ending): Promise<boolean> {
+    const key = endedKey(session)
+    const bytes = Buffer.from(JSON.stringify({ ...ending, by: nonce() }))
     // In a power cut the requests that could contradict it are gone as well, and a commit never replaces content.
-    return storage.put(endedKey(session), Buffer.from(JSON.stringify(ending)), { ifAbsent: true, durable: false })
+    if (await storage.put(key, bytes, { ifAbsent: true, durable: false })) return true
+    // A bucket says so of one's own as well, where the answer to a first try got lost.
+    return (await storage.get(key))?.bytes.equals(bytes) ?? false
   }
 
   /** Undefined: it has not ended. */

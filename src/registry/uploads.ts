@@ -123,8 +123,10 @@ export function createUploads({ storage, blobs, expiryMs, smallBytes, now = Date
   async function cancel(repository: string, name: string): Promise<void> {
     const session = await sessions.check(repository, name)
     await inTurn(session, async () => {
-      if (!(await end(session, NO_BLOB))) throw new RegistryError('upload-unknown')
-      await storage.abort(session.id)
+      const ended = await end(session, NO_BLOB)
+      // Whoever cancelled it before may have got no further.
+      if (ended || (await endings.find(session.id))?.digest === NO_BLOB.digest) await storage.abort(session.id)
+      if (!ended) throw new RegistryError('upload-unknown')
     })
   }
 

@@ -407,6 +407,41 @@ t.test('a PUT of a whole small blob', async t => {
   })
 })
 
+/** A bucket says of a write that it found a key there when it found its own, whose first answer was lost. */
+function loseAnswers({ storage }: World): void {
+  const put = storage.put.bind(storage)
+  storage.put = async (key, bytes, options) => {
+    await put(key, bytes, options)
+    return !key.startsWith(ENDED)
+  }
+}
+
+t.test('a session that ended without the word of the store', async t => {
+  const world = createWorld()
+  loseAnswers(world)
+  const registry = world.process(SMALL)
+  await pushBlob(registry, APP, 'small')
+  const large = 'x'.repeat(SMALL.smallBytes + 1)
+  await pushBlob(registry, APP, large)
+  for (const text of ['small', large]) t.equal(await textOf(registry, APP, digestOf(text)), text)
+  await checkContents(world, 2)
+  const session = await sessionOf(registry, APP, 'to be cancelled')
+  await registry.uploads.cancel(APP, session)
+  t.equal(await told(registry.uploads.cancel(APP, session)), 'upload-unknown')
+  t.strictSame(await world.uploads(), [])
+})
+
+t.test('a cancellation that was cut short is made good by the next one', async t => {
+  const world = createWorld()
+  const registry = world.process()
+  const session = await sessionOf(registry, APP, 'to be cancelled')
+  world.broken.add('abort')
+  await t.rejects(registry.uploads.cancel(APP, session), /broken/)
+  world.broken.clear()
+  t.equal(await told(registry.uploads.cancel(APP, session)), 'upload-unknown')
+  t.strictSame(await world.uploads(), [])
+})
+
 t.test('the name of a session', async t => {
   const world = createWorld()
   const { uploads } = world.process()

@@ -66,7 +66,7 @@ export function createBlobs(options: BlobOptions) {
 
   /** Writes that the repository holds the blob, as the content of this id. This is what commits a blob. */
   async function link(name: string, digest: Digest, content: string, size: number): Promise<void> {
-    await storage.put(linkKey(name, digest, content, size), Buffer.alloc(0), { ifAbsent: true })
+    await storage.put(linkKey(name, digest, content, size), Buffer.alloc(0))
     await repositories.ensure(name)
   }
 

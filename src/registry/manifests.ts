@@ -265,7 +265,7 @@ export function createManifests(options: ManifestOptions) {
   ): Promise<string> {
     const header = `${JSON.stringify({ mediaType })}\n`
     const key = recordKey(name, digest, before.seq + 1)
-    await storage.put(key, Buffer.concat([Buffer.from(header), bytes]), { ifAbsent: true })
+    await storage.put(key, Buffer.concat([Buffer.from(header), bytes]))
     cache.set(key, { digest, mediaType, bytes }, bytes.length)
     known.set(recordsOf(name, digest), true)
     return key

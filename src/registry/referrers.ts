@@ -25,7 +25,7 @@ export function createReferrers({ storage, cache }: { storage: StorageDriver; ca
    */
   async function add(name: string, subject: Digest, digest: Digest, manifest: Manifest, size: number): Promise<void> {
     const older = await keysOf(name, subject, digest)
-    await storage.put(referrerKey(name, subject, digest), descriptorOf(digest, manifest, size), { ifAbsent: true })
+    await storage.put(referrerKey(name, subject, digest), descriptorOf(digest, manifest, size))
     await storage.delete(older, { durable: false })
   }
 

@@ -69,7 +69,7 @@ export function createTags({ storage, repositories, ignoresCase }: TagOptions) {
       const id = nonce()
       const [older] = await Promise.all([
         valuesOf(name, tag),
-        storage.put(taggedKey(name, digest, tag, id), Buffer.alloc(0), { ifAbsent: true })
+        storage.put(taggedKey(name, digest, tag, id), Buffer.alloc(0))
       ])
       if (await isAnother(name, tag, older[0])) throw caseClash(tag)
       return { tag, nonce: id, older }
@@ -81,7 +81,7 @@ export function createTags({ storage, repositories, ignoresCase }: TagOptions) {
     await parallel(moves, 8, async ({ tag, nonce, older }) => {
       // One more than the highest seen, so that no clock decides what is newer.
       const seq = older.reduce((highest, value) => Math.max(highest, value.seq), 0) + 1
-      await storage.put(tagKey(name, tag, seq, nonce, digest), Buffer.alloc(0), { ifAbsent: true })
+      await storage.put(tagKey(name, tag, seq, nonce, digest), Buffer.alloc(0))
       if (older.length === 0) return
       // The new value hides them, so their order counts only where reverses tell tags apart.
       await storage.delete([...keysOf(older), ...reversesOf(name, tag, older)], {

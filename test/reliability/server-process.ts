@@ -35,7 +35,7 @@ export async function startServer({ storage, log, port }: ServerOptions): Promis
     args: [program],
     env: { HOST: '127.0.0.1', PORT: String(listening), LOG_LEVEL: 'warn', LOG_FORMAT: 'json', ...kept },
     log,
-    ready: async () => (await fetch(`${url}/v2/`)).status === 200
+    ready: async () => [200, 401].includes((await fetch(`${url}/v2/`)).status)
   })
   return { ...running, url, port: listening }
 }

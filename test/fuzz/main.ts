@@ -1,0 +1,46 @@
+/**
+ * `main.ts [--seconds N] [--seed N] [part…]`: hostile input of every kind against a real server. All parts share the
+ * seconds. A failure prints the seed that shows it again.
+ */
+import { randomInt } from 'node:crypto'
+import { parseArgs } from 'node:util'
+import { withScratch } from '../reliability/scratch.ts'
+import { fuzzHeads } from './heads.ts'
+import { fuzzManifests } from './manifests.ts'
+import { fuzzNames } from './names.ts'
+import { EXPLAINED, fuzzPlanted } from './planted.ts'
+import { checkUnharmed, startTarget, type Target } from './target.ts'
+
+interface Part {
+  what: string
+  run: (target: Target) => Promise<string>
+  /** Faults that the log may tell of. */
+  explained?: RegExp
+}
+
+const parts: Record<string, Part> = {
+  heads: { what: 'heads and framing, byte by byte', run: fuzzHeads },
+  manifests: { what: 'manifests that are bombs', run: fuzzManifests },
+  names: { what: 'names, references and digests in every spelling', run: fuzzNames },
+  planted: { what: 'links, FIFOs and devices in the folder', run: fuzzPlanted, explained: EXPLAINED }
+}
+
+const { values, positionals } = parseArgs({
+  options: { seconds: { type: 'string', default: '900' }, seed: { type: 'string' } },
+  allowPositionals: true
+})
+const seed = Number(values.seed ?? randomInt(2 ** 31))
+const chosen = positionals.length > 0 ? positionals : Object.keys(parts)
+const seconds = Number(values.seconds) / chosen.length
+console.log(`seed ${seed}`)
+
+await withScratch(5 + Number(values.seconds) / 20, async (checks, { folder }) => {
+  for (const name of chosen) {
+    const part = parts[name]
+    if (part === undefined) throw new Error(`no part ${name}: there are ${Object.keys(parts).join(', ')}`)
+    const target = await startTarget(folder, name, { seed, seconds })
+    await checks.check(`${name}: ${part.what}`, () => part.run(target))
+    await checks.check(`${name}: the server is unharmed`, () => checkUnharmed(target, part.explained))
+    await target.server.stop()
+  }
+})

@@ -19,7 +19,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
  */
 export type Trouble = 'busy' | 'unconditional' | 'reset' | 'torn' | 'lost' | 'cut' | 'stall' | 'stuck' | 'slow'
 
-export interface Proxy {
+export interface S3Proxy {
   readonly url: string
   close(): void
 }
@@ -32,7 +32,7 @@ const someBytes = 100
 export async function startProxy(
   endpoint: string,
   trouble: (asked: IncomingMessage) => Trouble | undefined
-): Promise<Proxy> {
+): Promise<S3Proxy> {
   const passOn = passOnTo(endpoint)
   const server = createServer((asked, answer) => {
     meet(passOn, asked, answer, trouble(asked)).catch(() => answer.destroy())
@@ -64,7 +64,7 @@ function passOnTo(endpoint: string): PassOn {
     answered.catch(() => undefined) // told by the pipeline
     if (limit === undefined) await pipeline(asked, passed)
     else {
-      for await (const chunk of upTo(limit, asked)) passed.write(chunk)
+      for await (const chunk of upTo(limit, asked)) await new Promise(flushed => passed.write(chunk, flushed))
       passed.destroy()
     }
     return (await answered)[0]

@@ -3,7 +3,13 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { CreateBucketCommand, ListBucketsCommand, S3Client } from '@aws-sdk/client-s3'
+import {
+  CreateBucketCommand,
+  ListBucketsCommand,
+  ListMultipartUploadsCommand,
+  ListObjectsV2Command,
+  S3Client
+} from '@aws-sdk/client-s3'
 import { NodeHttpHandler } from '@smithy/node-http-handler'
 import { freePort, type Program, startProgram } from '../reliability/program.ts'
 import type { Scratch } from '../reliability/scratch.ts'
@@ -18,6 +24,11 @@ export interface S3Server extends Program {
   readonly secretAccessKey: string
   /** Makes a bucket and returns the variables of a registry that keeps its content there. */
   createBucket(): Promise<Record<string, string>>
+  /**
+   * What there is of open uploads in a bucket: records, tails, and multipart uploads of these keys. Not every server lists
+   * those of all keys at once.
+   */
+  uploadsIn(bucket: string, keys: Iterable<string>): Promise<string[]>
 }
 
 /** Keeps objects as files in a folder: little more than the protocol, and its code has nothing in common with MinIO's. */
@@ -98,6 +109,7 @@ async function start({ name, port, program, args, env, caFile, scratch }: Start)
     caFile,
     accessKeyId,
     secretAccessKey,
+    uploadsIn: (bucket, keys) => uploadsIn(client, bucket, keys),
     createBucket: async () => {
       const Bucket = `marina-${randomBytes(4).toString('hex')}`
       await client.send(new CreateBucketCommand({ Bucket }))
@@ -111,6 +123,19 @@ async function start({ name, port, program, args, env, caFile, scratch }: Start)
       }
     }
   }
+}
+
+async function uploadsIn(client: S3Client, Bucket: string, keys: Iterable<string>): Promise<string[]> {
+  const found: string[] = []
+  for (const Prefix of ['uploads/', 'tmp/']) {
+    const { Contents = [] } = await client.send(new ListObjectsV2Command({ Bucket, Prefix }))
+    found.push(...Contents.map(({ Key = '' }) => Key))
+  }
+  for (const Prefix of keys) {
+    const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket, Prefix }))
+    found.push(...Uploads.map(({ Key, UploadId }) => `multipart upload ${UploadId} of ${Key}`))
+  }
+  return found
 }
 
 async function subfolder({ folder }: Scratch, name: string): Promise<string> {

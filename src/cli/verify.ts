@@ -55,7 +55,8 @@ async function verify(verifier: Verifier, { json = false, ...options }: Options)
 }
 
 function faultText({ kind, repository = '', digest, tag, message, repaired }: Fault): string {
-  const what = `${repository}${tag === undefined ? '' : `:${tag}`}${digest ? `@${digest}` : ''}`
+  const at = repository && digest ? '@' : ''
+  const what = `${repository}${tag === undefined ? '' : `:${tag}`}${at}${digest ?? ''}`
   return `${repaired ? 'repaired' : 'fault   '} ${kind.padEnd(18)} ${[what, message].filter(Boolean).join(': ')}`
 }
 

@@ -780,3 +780,34 @@ t.test('a repository is deleted whole', async t => {
   await world.rounds(3)
   t.equal(await textOf(world.registry, 'app/below', layer), 'a layer', 'the other keeps what they shared')
 })
+
+t.test('what a collection asks of the store: listings, and reads of small objects', async t => {
+  const calls = async (blobs: number): Promise<Map<string, number>> => {
+    const world = createCollecting()
+    for (let n = 0; n < blobs; n++) {
+      const id = `${n.toString(16).padStart(8, '0')}-0000-4000-8000-000000000000`
+      await world.storage.put(contentKey(id), NOTHING)
+      await world.storage.put(linkKey('app', digestBytes(Buffer.from(id)), id, 0), NOTHING)
+    }
+    const layers = Array.from({ length: blobs }, (_, n) => {
+      const id = `${n.toString(16).padStart(8, '0')}-0000-4000-8000-000000000000`
+      return { mediaType: 'a/layer', digest: digestBytes(Buffer.from(id)), size: 0 }
+    })
+    const bytes = json({ schemaVersion: 2, mediaType: IMAGE, config: layers[0], layers })
+    await world.registry.manifests.put('app', { tag: 'v1' }, bytes, IMAGE)
+    world.pass(GRACE + 1)
+    world.calls.length = 0
+    await world.collect({ untagged: true })
+    const counts = new Map<string, number>()
+    for (const call of world.calls) {
+      const method = call.slice(0, call.indexOf(' '))
+      counts.set(method, (counts.get(method) ?? 0) + 1)
+    }
+    return counts
+  }
+  const [few, many] = [await calls(10), await calls(3000)]
+  t.notOk(many.has('read'), 'no body is streamed')
+  for (const method of ['get', 'stat', 'put', 'upload']) t.equal(many.get(method), few.get(method), method)
+  const pages = (many.get('list') ?? 0) - (few.get('list') ?? 0)
+  t.ok(pages <= 4 * 3, `${pages} more pages of 1,000, of links, contents and tags`)
+})

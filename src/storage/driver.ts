@@ -89,7 +89,10 @@ export interface ObjectStore {
    * end, or ends before it starts, throws `StorageError('range', { size })`; an end past the object's end is cut.
    */
   read(key: string, range?: ByteRange): Promise<ObjectBody | undefined>
-  /** Atomic, and durable when it resolves. `false`: the key existed and `ifAbsent` was asked for. */
+  /**
+   * Atomic, and durable when it resolves. `false`: the key existed and `ifAbsent` was asked for; it may be by this very
+   * write, whose answer got lost on the way from a bucket, so what tells is what the key holds.
+   */
   put(key: string, bytes: Uint8Array, options?: PutOptions): Promise<boolean>
   /** Removes exactly these keys, durably. What is not there is no error. */
   delete(keys: readonly string[], options?: DeleteOptions): Promise<void>

@@ -1,6 +1,7 @@
 import Fastify, { type FastifyInstance, type FastifySchema, type HTTPMethods } from 'fastify'
 import fp from 'fastify-plugin'
 import errors from './errors.ts'
+import { answersOf } from './openapi-answers.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -68,7 +69,9 @@ async function describe(operations: readonly Operation[], options: OpenapiOption
   await app.register(swagger, { openapi: { openapi: '3.1.0', info: options }, exposeHeadRoutes: true })
   await app.register(swaggerUi, { routePrefix: '/openapi' })
   for (const { method, path, schema } of operations) {
-    app.route({ method, url: path.replaceAll(/\{(\w+)\}/g, ':$1'), schema, handler: async () => undefined })
+    const response = answersOf(String(method), path)
+    const described = response ? { ...schema, response } : schema
+    app.route({ method, url: path.replaceAll(/\{(\w+)\}/g, ':$1'), schema: described, handler: async () => undefined })
   }
   await app.ready()
   return app

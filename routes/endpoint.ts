@@ -35,7 +35,7 @@ export function endpoint(name: Endpoint, id: string, action: RepositoryAction) {
   } as const
 }
 
-export const Name = Type.String({ description: 'Repository, as `library/alpine`' })
+export const Name = Type.String({ description: 'Repository, as `library/alpine`', examples: ['library/alpine'] })
 export const DigestParam = Type.String({ description: '`sha256:` and 64 hex digits, or `sha512:` and 128' })
 /** Which entries of a list are wanted. */
 export const PageQuery = Type.Object({

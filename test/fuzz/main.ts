@@ -5,6 +5,7 @@
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
 import { withScratch } from '../reliability/scratch.ts'
+import { fuzzDescribed } from './described.ts'
 import { fuzzHeads } from './heads.ts'
 import { fuzzManifests } from './manifests.ts'
 import { fuzzNames } from './names.ts'
@@ -19,6 +20,7 @@ interface Part {
 }
 
 const parts: Record<string, Part> = {
+  described: { what: 'requests made from the OpenAPI document', run: fuzzDescribed },
   heads: { what: 'heads and framing, byte by byte', run: fuzzHeads },
   manifests: { what: 'manifests that are bombs', run: fuzzManifests },
   names: { what: 'names, references and digests in every spelling', run: fuzzNames },

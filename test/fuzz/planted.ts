@@ -49,7 +49,9 @@ export async function fuzzPlanted(target: Target): Promise<string> {
         () => target.server.url,
         part => void paths.push(part.path)
       )
-      const parts = (await readdir(target.storage, { recursive: true })).sort()
+      const parts = (await readdir(target.storage, { recursive: true }))
+        .filter(part => !part.includes('/') || part.startsWith(`repositories/${push.repository}`))
+        .sort()
       const part = parts[choice.at % parts.length]!
       const place = join(target.storage, part)
       const aside = join(outside, '..', 'aside')

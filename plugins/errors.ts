@@ -39,6 +39,8 @@ export const errorTable = {
   },
   'range-not-satisfiable': { status: 416, code: 'SIZE_INVALID', message: 'range lies outside the content' },
   'delete-disabled': { status: 405, code: 'UNSUPPORTED', message: 'deleting is disabled' },
+  'read-only': { status: 405, code: 'UNSUPPORTED', message: 'the registry is read-only' },
+  'tag-immutable': { status: 409, code: 'DENIED', message: 'the tag is immutable and names another manifest' },
   'request-invalid': { status: 400, code: 'UNSUPPORTED', message: 'malformed request' },
   'expectation-unknown': { status: 417, code: 'UNSUPPORTED', message: 'only 100-continue can be expected' },
   'transfer-coding-unknown': { status: 501, code: 'UNSUPPORTED', message: 'the only transfer coding is chunked' },

@@ -14,13 +14,19 @@ declare module 'fastify' {
 /** How often what idle upload sessions hold is looked for, in ms. */
 const EXPIRY_ROUND = 60 * 60 * 1000
 
+export interface RegistryPluginOptions extends Omit<RegistryOptions, 'storage' | 'ignoresCase' | 'log'> {
+  /** Whether what idle upload sessions hold is given back. */
+  expires: boolean
+}
+
 /** Decorates the instance with the registry, over the storage that it has. */
-export default fp<Omit<RegistryOptions, 'storage' | 'ignoresCase' | 'log'>>(
-  async (app, options) => {
+export default fp<RegistryPluginOptions>(
+  async (app, { expires, ...options }) => {
     const { storage } = app
     const registry = createRegistry({ ...options, storage, ignoresCase: storage.ignoresCase ?? false, log: app.log })
     app.decorate('registry', registry)
 
+    if (!expires) return
     const round = setInterval(async () => {
       try {
         const expired = await registry.uploads.expire()

@@ -10,7 +10,7 @@ import { DigestParam, endpoint, Name, type RouteOptions } from './endpoint.ts'
 const params = Type.Object({ name: Name, digest: DigestParam })
 
 /** spec end-2, end-10: blobs that a repository holds. */
-const blobs: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { deleteEnabled }) => {
+const blobs: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { deleteEnabled, readOnly }) => {
   const { registry } = app
 
   app.route({
@@ -20,7 +20,7 @@ const blobs: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { deleteEnabl
     async handler(request, reply) {
       const name = parseRepository(request.params.name)
       const digest = parseDigest(request.params.digest)
-      const { size } = await registry.blobs.head(name, digest, { relying: request.may('push', name) })
+      const { size } = await registry.blobs.head(name, digest, { relying: !readOnly && request.may('push', name) })
       describe(reply, digest)
       if (notModified(request.headers['if-none-match'], etag(digest))) return reply.code(304).send()
       return reply.header('Content-Length', size).send()

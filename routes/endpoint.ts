@@ -7,6 +7,7 @@ import type { Links } from '../src/http/links.ts'
 export interface RouteOptions {
   links: Links
   deleteEnabled: boolean
+  readOnly: boolean
   manifestMaxBytes: number
   tagsPageMax: number
 }

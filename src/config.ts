@@ -21,6 +21,11 @@ export interface Config {
   logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
   logFormat: 'auto' | 'json' | 'pretty'
   deleteEnabled: boolean
+  readOnly: boolean
+  /** Patterns of tags: `v*`, or `team/**:v*` for those of some repositories. */
+  immutableTags: string[]
+  /** Origins of pages that may use the API; `*` is all. */
+  corsOrigins: string[]
   manifestMaxBytes: number
   manifestAllowSparse: 'index' | 'none' | 'all'
   tagsPageMax: number
@@ -62,6 +67,9 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
     logLevel: read('LOG_LEVEL'),
     logFormat: read('LOG_FORMAT'),
     deleteEnabled: read('DELETE_ENABLED'),
+    readOnly: read('READ_ONLY'),
+    immutableTags: read('IMMUTABLE_TAGS') ?? [],
+    corsOrigins: read('CORS_ALLOW_ORIGIN') ?? [],
     manifestMaxBytes: read('MANIFEST_MAX_BYTES'),
     manifestAllowSparse: read('MANIFEST_ALLOW_SPARSE'),
     tagsPageMax: read('TAGS_PAGE_MAX'),

@@ -2,9 +2,11 @@ import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import access from '../plugins/access.ts'
 import contentNegotiation from '../plugins/content-negotiation.ts'
+import cors from '../plugins/cors.ts'
 import errors from '../plugins/errors.ts'
 import gc from '../plugins/gc.ts'
 import ociRouting from '../plugins/oci-routing.ts'
+import readOnly from '../plugins/read-only.ts'
 import registry from '../plugins/registry.ts'
 import storagePlugin, { type Storage } from '../plugins/storage.ts'
 import base from '../routes/base.ts'
@@ -35,6 +37,9 @@ export interface MarinaOptions
       | 'redirectExpiryMs'
       | 'metadataTtlMs'
       | 'access'
+      | 'readOnly'
+      | 'immutableTags'
+      | 'corsOrigins'
     >
   > {
   /** A folder, a bucket, or a driver of your own. The plugin closes it with the app. */
@@ -74,20 +79,24 @@ async function registerApi(
     redirectExpiryMs: options.redirectExpiryMs,
     metadataTtlMs: options.metadataTtlMs,
     sparse: options.manifestAllowSparse,
+    immutableTags: options.immutableTags,
+    expires: !options.readOnly,
     ...(now && { now })
   })
   await app.register(gc, {
-    intervalMs: options.gcIntervalMs,
+    intervalMs: options.readOnly ? 0 : options.gcIntervalMs,
     graceMs: options.gcGraceMs,
     uploadExpiryMs: options.uploadExpiryMs
   })
+  if (options.corsOrigins.length > 0) await app.register(cors, { origins: options.corsOrigins })
   await app.register(ociRouting)
   await app.register(access, { access: options.access })
+  if (options.readOnly) await app.register(readOnly)
   await app.register(contentNegotiation)
 
-  const { externalUrl, deleteEnabled, manifestMaxBytes, tagsPageMax } = options
+  const { externalUrl, deleteEnabled, readOnly: reading, manifestMaxBytes, tagsPageMax } = options
   const links = createLinks({ externalUrl, prefix: app.prefix })
-  const routes = { links, deleteEnabled, manifestMaxBytes, tagsPageMax }
+  const routes = { links, deleteEnabled, readOnly: reading, manifestMaxBytes, tagsPageMax }
   await app.register(base)
   await app.register(blobs, routes)
   await app.register(uploads, routes)

@@ -1,3 +1,4 @@
+import { matcherOf } from '../registry/patterns.ts'
 import type { Caller, RepositoryAction } from './caller.ts'
 
 /** What one rule lets somebody do. Rules only add: what none of them allows is denied. */
@@ -70,13 +71,5 @@ export function createPolicy({ rules, groups = {} }: PolicyRules) {
 
 function anyOf(patterns: readonly string[]): (repository: string) => boolean {
   const matchers = patterns.map(matcherOf)
-  return repository => matchers.some(matcher => matcher.test(repository))
-}
-
-function matcherOf(pattern: string): RegExp {
-  const parts = pattern.split(/(\*\*?)/).map(part => {
-    if (part === '**') return '.*'
-    return part === '*' ? '[^/]*' : part.replace(/[\\^$.|?+()[\]{}]/g, '\\$&')
-  })
-  return new RegExp(`^${parts.join('')}$`)
+  return repository => matchers.some(matches => matches(repository))
 }

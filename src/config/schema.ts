@@ -2,7 +2,19 @@ import { type StaticDecode, Type } from '@sinclair/typebox'
 import { accessVariables } from './access-variables.ts'
 import { s3Variables } from './s3-variables.ts'
 import { tlsVariables } from './tls-variables.ts'
-import { baseUrl, boolean, choice, duration, host, optional, size, text, trustProxy, wholeNumber } from './values.ts'
+import {
+  baseUrl,
+  boolean,
+  choice,
+  duration,
+  host,
+  list,
+  optional,
+  size,
+  text,
+  trustProxy,
+  wholeNumber
+} from './values.ts'
 
 /**
  * Every environment variable the registry reads: how its text is read, its default and what it does.
@@ -44,6 +56,28 @@ export const ConfigSchema = Type.Object({
     ['auto', 'json', 'pretty']
   ),
   DELETE_ENABLED: boolean({ default: 'true', description: 'Whether manifests, tags and blobs may be deleted.' }),
+  READ_ONLY: boolean({
+    default: 'false',
+    description: 'Whether everything that would change the registry is refused; nothing is collected then either.'
+  }),
+  IMMUTABLE_TAGS: optional(
+    list(
+      {
+        default: '',
+        description:
+          'Tags that never name another manifest than the first: `v*`, or `team/**:v*` for those of some repositories.'
+      },
+      'patterns of tags joined by commas, each with a pattern of repositories and `:` before it if wanted',
+      /^(?:[a-z0-9*](?:[a-z0-9._/*-]*[a-z0-9*])?:)?[\w*][\w.*-]*$/
+    )
+  ),
+  CORS_ALLOW_ORIGIN: optional(
+    list(
+      { default: '', description: 'Origins of web pages whose scripts may use the API; `*` is all.' },
+      '`*`, or origins such as `https://ui.example.com` joined by commas',
+      /^(?:\*|https?:\/\/[^/?#@\s]+)$/
+    )
+  ),
   MANIFEST_MAX_BYTES: size(
     { default: '4MiB', description: 'Largest manifest that may be pushed; a larger one is answered with 413.' },
     '64KiB',

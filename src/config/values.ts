@@ -51,6 +51,14 @@ export function text(about: About, allowed: string, form: { test(text: string): 
   return variable(about, allowed, text => (form.test(text) ? text : undefined))
 }
 
+/** Items of this form, joined by commas. */
+export function list(about: About, allowed: string, form: RegExp): Variable<string[]> {
+  return variable<string[]>(about, allowed, text => {
+    const items = text.split(',').map(item => item.trim())
+    return items.every(item => form.test(item)) ? items : undefined
+  })
+}
+
 export function choice<const T extends string>(about: About, words: readonly T[]): Variable<T> {
   const allowed = words.map(word => `\`${word}\``).join(', ')
   return variable(about, allowed, text => words.find(word => word.toLowerCase() === text.toLowerCase()))

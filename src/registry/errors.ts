@@ -16,6 +16,8 @@ export type ErrorKind =
   | 'manifest-blob-unknown'
   | 'range-not-satisfiable'
   | 'delete-disabled'
+  | 'read-only'
+  | 'tag-immutable'
   | 'request-invalid'
   | 'expectation-unknown'
   | 'transfer-coding-unknown'

@@ -149,7 +149,7 @@ export function createManifests(options: ManifestOptions) {
 
   /**
    * spec end-7: keeps a manifest and points the tags at it. `contentType` is the request's media type, '' when it had
-   * none. Throws `manifest-invalid`, `manifest-blob-unknown`, `digest-mismatch`, `digest-invalid`.
+   * none. Throws `tag-immutable`, `manifest-invalid`, `manifest-blob-unknown`, `digest-mismatch`, `digest-invalid`.
    */
   async function put(
     name: string,
@@ -164,6 +164,7 @@ export function createManifests(options: ManifestOptions) {
       throw new RegistryError('digest-mismatch', { digest: reference.digest, actual: digest })
     }
     const names = reference.tag === undefined ? moreTags : [reference.tag, ...moreTags]
+    await tags.checkMoves(name, names, digest)
     await relyOnReferences(name, manifest)
     // Someone may delete the manifest while it is pushed: a push that ends well leaves a record behind.
     let blind: string | undefined

@@ -4,6 +4,7 @@ import { createObjectCache } from './cache.ts'
 import type { RegistryLog } from './log.ts'
 import { createManifests, type Sparse, type StoredManifest } from './manifests.ts'
 import { createOrphans } from './orphans.ts'
+import { tagMatcherOf } from './patterns.ts'
 import { createReferrers } from './referrers.ts'
 import { createRepositories } from './repositories.ts'
 import { createLook } from './seen.ts'
@@ -27,6 +28,8 @@ export interface RegistryOptions {
   smallBytes?: number
   /** How long readers may take it that keys which were seen are still there, in ms. Default 0: never. */
   metadataTtlMs?: number | undefined
+  /** Patterns of tags that never name another manifest than the first (src/registry/patterns.ts). Default: none. */
+  immutableTags?: readonly string[]
   /** The store takes keys that differ in case only for the same key. Default false. */
   ignoresCase?: boolean
   /** ms since 1970, for the names of sessions; tests turn it. */
@@ -43,7 +46,12 @@ export function createRegistry(options: RegistryOptions) {
   const orphans = createOrphans({ storage, graceMs })
   const blobs = createBlobs({ storage, look, repositories, orphans, cache: objects, log, graceMs, redirectExpiryMs })
   const uploads = createUploads({ storage, blobs, expiryMs: options.uploadExpiryMs, smallBytes, ...(now && { now }) })
-  const tags = createTags({ storage, repositories, ignoresCase: options.ignoresCase ?? false })
+  const tags = createTags({
+    storage,
+    repositories,
+    ignoresCase: options.ignoresCase ?? false,
+    immutable: tagMatcherOf(options.immutableTags ?? [])
+  })
   const referrers = createReferrers({ storage, cache: objects })
   const manifests = createManifests({
     storage,

@@ -22,6 +22,8 @@ export interface TagOptions {
   repositories: Repositories
   /** The store takes keys that differ in case only for the same key. */
   ignoresCase: boolean
+  /** Which tags never name another manifest than the first; undefined: none. */
+  immutable: ((name: string, tag: string) => boolean) | undefined
 }
 
 /** A tag that is going to name another manifest. */
@@ -37,7 +39,7 @@ export interface TagMove {
  * Tags. Each value of a tag is a key of its own and the first one counts, so that moving a tag writes nothing over and
  * deleting one never brings an older value back.
  */
-export function createTags({ storage, repositories, ignoresCase }: TagOptions) {
+export function createTags({ storage, repositories, ignoresCase, immutable }: TagOptions) {
   /** The values of a tag, newest first. */
   const valuesOf = async (name: string, tag: string): Promise<TagKey[]> =>
     (await storage.list(tagFolder(name, tag))).map(entry => parseTagKey(entry.key))
@@ -60,6 +62,18 @@ export function createTags({ storage, repositories, ignoresCase }: TagOptions) {
     return (await isAnother(name, tag, first)) ? undefined : first
   }
 
+  /** Throws `tag-immutable` where one of these tags may not be moved to this manifest. */
+  async function checkMoves(name: string, tags: readonly string[], digest: Digest): Promise<void> {
+    await parallel(
+      tags.filter(tag => immutable?.(name, tag)),
+      8,
+      async tag => {
+        const value = await resolve(name, tag)
+        if (value && value.digest !== digest) throw isImmutable(tag)
+      }
+    )
+  }
+
   /**
    * Looks what tags are now and leaves word that they are going to name a manifest: whoever deletes it must find every
    * tag that may show it. Others may move them at the same time: one of the values stays. Throws `tag-invalid`.
@@ -76,12 +90,16 @@ export function createTags({ storage, repositories, ignoresCase }: TagOptions) {
     })
   }
 
-  /** Points the tags at the manifest, once all that belongs to it is there. */
+  /**
+   * Points the tags at the manifest, once all that belongs to it is there. Throws `tag-immutable` where another push has
+   * been faster.
+   */
   async function point(name: string, moves: readonly TagMove[], digest: Digest): Promise<void> {
     await parallel(moves, 8, async ({ tag, nonce, older }) => {
       // One more than the highest seen, so that no clock decides what is newer.
       const seq = older.reduce((highest, value) => Math.max(highest, value.seq), 0) + 1
       await storage.put(tagKey(name, tag, seq, nonce, digest), Buffer.alloc(0))
+      if (immutable?.(name, tag)) await withdrawIfMoved(name, tag, nonce, digest)
       if (older.length === 0) return
       // The new value hides them, so their order counts only where reverses tell tags apart.
       await storage.delete([...keysOf(older), ...reversesOf(name, tag, older)], {
@@ -89,6 +107,21 @@ export function createTags({ storage, repositories, ignoresCase }: TagOptions) {
         ordered: ignoresCase
       })
     })
+  }
+
+  /**
+   * Of several who give an immutable tag its first value at the same moment, each takes its own back when it sees
+   * another's: whoever was answered 201 before that has not been overruled. That all of them give way is the price.
+   */
+  async function withdrawIfMoved(name: string, tag: string, nonce: string, digest: Digest): Promise<void> {
+    const values = await valuesOf(name, tag)
+    if (values.every(value => value.digest === digest)) return
+    await drop(
+      name,
+      tag,
+      values.filter(value => value.nonce === nonce)
+    )
+    throw isImmutable(tag)
   }
 
   /** Deletes just these values of a tag, oldest first so that none of them shows again, and then their reverses. */
@@ -125,13 +158,15 @@ export function createTags({ storage, repositories, ignoresCase }: TagOptions) {
     return { items: entries.slice(0, n).map(entry => parseTagFolder(entry.key)), more: entries.length > n }
   }
 
-  return { resolve, announce, point, naming, drop, remove, list }
+  return { resolve, checkMoves, announce, point, naming, drop, remove, list }
 }
 
 /** Oldest first. */
 const keysOf = (values: TagKey[]): string[] => values.map(({ key }) => key).reverse()
 const reversesOf = (name: string, tag: string, values: TagKey[]): string[] =>
   values.map(({ digest, nonce }) => taggedKey(name, digest, tag, nonce)).reverse()
+
+const isImmutable = (tag: string): RegistryError => new RegistryError('tag-immutable', { tag })
 
 const caseClash = (tag: string): RegistryError =>
   new RegistryError(

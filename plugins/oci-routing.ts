@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
+import { createAnswers } from '../src/http/answers.ts'
 import { settleBody } from '../src/http/body.ts'
 import { type Endpoint, matchEndpoint, segmentsIn } from '../src/http/endpoints.ts'
 import { RegistryError } from '../src/registry/errors.ts'
@@ -34,9 +35,10 @@ async function ociRouting(app: FastifyInstance): Promise<void> {
     takeBodyType(request)
     done(takeParams(request))
   })
+  const answers = createAnswers()
   app.addHook('onSend', (request: FastifyRequest, reply: FastifyReply, _payload, done) => {
     settleBody(request.raw, reply)
-    done()
+    answers.add(done)
   })
 }
 

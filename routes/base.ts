@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { sendJson } from '../src/http/json.ts'
+import { jsonBody } from '../src/http/json.ts'
 
 /** spec end-1: whether this is a registry. Under its prefix Fastify serves the path without the last slash as well. */
 const base: FastifyPluginAsyncTypebox = async app => {
@@ -9,7 +9,7 @@ const base: FastifyPluginAsyncTypebox = async app => {
       config: { path: '/v2/', id: 'end-1', action: 'login' },
       schema: { tags: ['base'], summary: 'Whether this is a registry of this API' }
     },
-    async (_request, reply) => sendJson(reply.header('Docker-Distribution-API-Version', 'registry/2.0'), {})
+    async (_request, reply) => jsonBody(reply.header('Docker-Distribution-API-Version', 'registry/2.0'), {})
   )
 }
 

@@ -22,8 +22,8 @@ const blobs: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { deleteEnabl
       const digest = parseDigest(request.params.digest)
       const { size } = await registry.blobs.head(name, digest, { relying: !readOnly && request.may('push', name) })
       describe(reply, digest)
-      if (notModified(request.headers['if-none-match'], etag(digest))) return reply.code(304).send()
-      return reply.header('Content-Length', size).send()
+      if (notModified(request.headers['if-none-match'], etag(digest))) return void reply.code(304)
+      reply.header('Content-Length', size)
     }
   })
 
@@ -36,7 +36,7 @@ const blobs: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { deleteEnabl
       const digest = parseDigest(request.params.digest)
       const blob = await registry.blobs.get(name, digest)
       describe(reply, digest)
-      if (notModified(request.headers['if-none-match'], etag(digest))) return reply.code(304).send()
+      if (notModified(request.headers['if-none-match'], etag(digest))) return void reply.code(304)
       const applies = rangeApplies(request.headers['if-range'] as string | undefined, etag(digest))
       const range = applies ? parseRange(request.headers.range, blob.size) : 'whole'
       if (range === 'unsatisfiable') throw new RegistryError('range-not-satisfiable', { size: blob.size })
@@ -58,7 +58,7 @@ const blobs: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { deleteEnabl
       const digest = parseDigest(request.params.digest)
       if (!deleteEnabled) throw new RegistryError('delete-disabled', { allow: ['GET', 'HEAD'] })
       await registry.blobs.remove(name, digest)
-      return reply.code(202).header('Docker-Content-Digest', digest).send()
+      reply.code(202).header('Docker-Content-Digest', digest)
     }
   })
 }

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { forwardedPrefix } from '../src/http/forwarded.ts'
-import { sendJson } from '../src/http/json.ts'
+import { jsonBody } from '../src/http/json.ts'
 import { parseRepository } from '../src/registry/names.ts'
 import { PageQuery, pageSize, type RouteOptions } from './endpoint.ts'
 
@@ -24,7 +24,7 @@ const catalog: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links, ta
         const query = { n, last: page.items.at(-1)! }
         reply.header('Link', links.next('/_catalog', query, forwardedPrefix(request)))
       }
-      return sendJson(reply, { repositories: page.items })
+      return jsonBody(reply, { repositories: page.items })
     }
   )
 }

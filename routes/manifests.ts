@@ -31,8 +31,8 @@ const manifests: FastifyPluginAsyncTypebox<RouteOptions> = async (app, options) 
     schema: { params, tags: ['manifests'], summary: 'Whether a manifest is there, its digest and size' },
     async handler(request, reply) {
       const manifest = await find(request, request.params)
-      if (describe(request, reply, manifest)) return reply.code(304).send()
-      return reply.header('Content-Length', manifest.bytes.length).send()
+      if (describe(request, reply, manifest)) return void reply.code(304)
+      reply.header('Content-Length', manifest.bytes.length)
     }
   })
 
@@ -42,8 +42,8 @@ const manifests: FastifyPluginAsyncTypebox<RouteOptions> = async (app, options) 
     schema: { params, tags: ['manifests'], summary: 'A manifest, byte for byte as it was pushed' },
     async handler(request, reply) {
       const manifest = await find(request, request.params)
-      if (describe(request, reply, manifest)) return reply.code(304).send()
-      return reply.send(manifest.bytes)
+      if (!describe(request, reply, manifest)) return manifest.bytes
+      return void reply.code(304)
     }
   })
 
@@ -70,7 +70,7 @@ const manifests: FastifyPluginAsyncTypebox<RouteOptions> = async (app, options) 
         Location: links.manifest(name, digest, forwardedPrefix(request)),
         'Docker-Content-Digest': digest
       })
-      return reply.code(201).send()
+      reply.code(201)
     }
   })
 
@@ -83,7 +83,7 @@ const manifests: FastifyPluginAsyncTypebox<RouteOptions> = async (app, options) 
       const reference = existing(request.params.reference)
       if (!deleteEnabled) throw new RegistryError('delete-disabled', { allow: ['GET', 'HEAD', 'PUT'] })
       await registry.manifests.remove(name, reference)
-      return reply.code(202).send()
+      reply.code(202)
     }
   })
 }

@@ -35,7 +35,8 @@ const referrers: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links }
         reply.header('Link', links.next(`/${name}/referrers/${subject}`, query, forwardedPrefix(request)))
       }
       const descriptors = page.descriptors.flatMap((descriptor, index) => (index ? [COMMA, descriptor] : [descriptor]))
-      return reply.type(OCI_INDEX).send(Buffer.concat([HEAD, ...descriptors, TAIL]))
+      reply.type(OCI_INDEX)
+      return Buffer.concat([HEAD, ...descriptors, TAIL])
     }
   })
 }

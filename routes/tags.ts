@@ -1,6 +1,6 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
 import { forwardedPrefix } from '../src/http/forwarded.ts'
-import { sendJson } from '../src/http/json.ts'
+import { jsonBody } from '../src/http/json.ts'
 import { parseRepository, parseTag } from '../src/registry/names.ts'
 import { endpoint, Name, PageQuery, pageSize, type RouteOptions } from './endpoint.ts'
 
@@ -24,7 +24,7 @@ const tags: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links, tagsP
         const query = { n, last: page.items.at(-1)! }
         reply.header('Link', links.next(`/${name}/tags/list`, query, forwardedPrefix(request)))
       }
-      return sendJson(reply, { name, tags: page.items })
+      return jsonBody(reply, { name, tags: page.items })
     }
   })
 }

@@ -16,11 +16,10 @@ const EMPTY = { sha256: digestBytes(Buffer.alloc(0)), sha512: digestBytes(Buffer
 const uploads: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links }) => {
   const { registry } = app
 
-  const created = (request: FastifyRequest, reply: FastifyReply, name: string, digest: string): FastifyReply =>
-    reply
-      .code(201)
-      .headers({ Location: links.blob(name, digest, forwardedPrefix(request)), 'Docker-Content-Digest': digest })
-      .send()
+  const created = (request: FastifyRequest, reply: FastifyReply, name: string, digest: string): void => {
+    const location = links.blob(name, digest, forwardedPrefix(request))
+    reply.code(201).headers({ Location: location, 'Docker-Content-Digest': digest })
+  }
 
   /** For a 416, after which the session lives on (spec, "Pushing a blob in chunks"). */
   const goOnAt = (request: FastifyRequest, reply: FastifyReply, name: string, session: string) =>
@@ -65,7 +64,7 @@ const uploads: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links }) 
         }
       }
       const session = await registry.uploads.start(name, algorithm ? parseAlgorithm(algorithm) : undefined)
-      return open(request, reply, name, { session, size: 0 }).code(202).send()
+      open(request, reply, name, { session, size: 0 }).code(202)
     }
   })
 
@@ -76,7 +75,7 @@ const uploads: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links }) 
     async handler(request, reply) {
       const name = parseRepository(request.params.name)
       const status = await registry.uploads.status(name, request.params.session)
-      return open(request, reply, name, status).code(204).send()
+      open(request, reply, name, status).code(204)
     }
   })
 
@@ -88,7 +87,7 @@ const uploads: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links }) 
       const name = parseRepository(request.params.name)
       goOnAt(request, reply, name, request.params.session)
       const status = await registry.uploads.append(name, request.params.session, chunkOf(request))
-      return open(request, reply, name, status).code(202).send()
+      open(request, reply, name, status).code(202)
     }
   })
 
@@ -116,7 +115,7 @@ const uploads: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links }) 
     schema: { params, tags: ['uploads'], summary: 'Cancel an upload' },
     async handler(request, reply) {
       await registry.uploads.cancel(parseRepository(request.params.name), request.params.session)
-      return reply.code(204).send()
+      reply.code(204)
     }
   })
 }

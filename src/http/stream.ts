@@ -2,17 +2,19 @@ import type { FastifyReply } from 'fastify'
 
 /**
  * Sends a body of `size` bytes. Each chunk is handed to the socket before the next one is asked for, because a store
- * may use its buffers again; in that time it reads ahead. Bytes at hand go the ordinary way.
+ * may use its buffers again; in that time it reads ahead. Bytes at hand are handed back, to go the ordinary way.
  *
  * Once the head is sent a failure can only be told by breaking off: the client sees fewer bytes than were announced.
+ *
+ * @returns what the handler is to return
  */
 export async function sendChunks(
   reply: FastifyReply,
   body: Buffer | AsyncIterable<Uint8Array>,
   size: number
-): Promise<FastifyReply> {
+): Promise<Buffer | FastifyReply> {
   reply.header('Content-Length', size)
-  if (Buffer.isBuffer(body)) return reply.send(body)
+  if (Buffer.isBuffer(body)) return body
 
   reply.hijack()
   const { raw } = reply

@@ -2,6 +2,8 @@ import { type StorageDriver, StorageError } from './driver.ts'
 
 /** What the guard asks of a logger; pino's fits. */
 export interface GuardLog {
+  /** The least severe messages that it takes. */
+  readonly level: string
   debug(fields: object, message: string): void
 }
 
@@ -32,32 +34,35 @@ export function isPrefix(prefix: string): boolean {
  */
 export function guard<D extends StorageDriver>(driver: D, log?: GuardLog): D {
   const watched = async <T>(method: string, key: string, work: () => Promise<T>): Promise<T> => {
-    const startedAt = performance.now()
+    // Most registries log none of it, and what is not told need not be timed.
+    const startedAt = tells(log) ? performance.now() : undefined
     try {
       return await work()
     } catch (error) {
       throw named(driver.name, error)
     } finally {
-      log?.debug({ driver: driver.name, method, key, ms: performance.now() - startedAt }, 'storage')
+      if (startedAt !== undefined) {
+        log?.debug({ driver: driver.name, method, key, ms: performance.now() - startedAt }, 'storage')
+      }
     }
   }
   const guarded: Omit<StorageDriver, 'name'> = {
-    stat: key => watched('stat', key, async () => driver.stat(checked(key))),
-    get: key => watched('get', key, async () => driver.get(checked(key))),
-    read: (key, range) => watched('read', key, async () => driver.read(checked(key), range)),
-    put: (key, bytes, options) => watched('put', key, async () => driver.put(checked(key), bytes, options)),
-    delete: (keys, options) => watched('delete', keys[0] ?? '', async () => driver.delete(keys.map(checked), options)),
-    list: (prefix, options) => watched('list', prefix, async () => driver.list(checkedPrefix(prefix), options)),
-    url: (key, options) => watched('url', key, async () => driver.url(checked(key), options)),
-    upload: id => watched('upload', id, async () => driver.upload(token(id))),
+    stat: key => watched('stat', key, () => driver.stat(checked(key))),
+    get: key => watched('get', key, () => driver.get(checked(key))),
+    read: (key, range) => watched('read', key, () => driver.read(checked(key), range)),
+    put: (key, bytes, options) => watched('put', key, () => driver.put(checked(key), bytes, options)),
+    delete: (keys, options) => watched('delete', keys[0] ?? '', () => driver.delete(keys.map(checked), options)),
+    list: (prefix, options) => watched('list', prefix, () => driver.list(checkedPrefix(prefix), options)),
+    url: (key, options) => watched('url', key, () => driver.url(checked(key), options)),
+    upload: id => watched('upload', id, () => driver.upload(token(id))),
     append: (id, source, options) =>
-      watched('append', id, async () => {
+      watched('append', id, () => {
         token(options.writer)
         checked(options.key)
         return driver.append(token(id), source, options)
       }),
-    commit: (id, key, from) => watched('commit', id, async () => driver.commit(token(id), checked(key), from)),
-    abort: id => watched('abort', id, async () => driver.abort(token(id))),
+    commit: (id, key, from) => watched('commit', id, () => driver.commit(token(id), checked(key), from)),
+    abort: id => watched('abort', id, () => driver.abort(token(id))),
     listUploads: async function* () {
       try {
         yield* driver.listUploads()
@@ -69,6 +74,8 @@ export function guard<D extends StorageDriver>(driver: D, log?: GuardLog): D {
   }
   return { ...driver, ...guarded }
 }
+
+const tells = (log: GuardLog | undefined): boolean => log?.level === 'debug' || log?.level === 'trace'
 
 function checked(key: string): string {
   if (isKey(key)) return key

@@ -47,7 +47,7 @@ t.test('a fault in the middle of a delete leaves what comes after it', async t =
 t.test('the guard', async t => {
   await t.test('logs each call with its time', async t => {
     const lines: object[] = []
-    const log: GuardLog = { debug: (fields, message) => lines.push({ ...fields, message }) }
+    const log: GuardLog = { level: 'debug', debug: (fields, message) => lines.push({ ...fields, message }) }
     const driver = guard(createMemory(), log)
     await driver.put('some/key', Buffer.from('x'))
     await fault(t, 'failed', driver.get('../key'))

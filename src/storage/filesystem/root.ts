@@ -65,7 +65,7 @@ export async function openRoot(options: RootOptions): Promise<Root> {
     confine,
     pathOf: key => {
       if (isOwn(key)) throw new StorageError('failed', `not a key: ${key}`)
-      return join(path, key)
+      return `${path}/${key}`
     },
     age: mtimeMs => Math.max(0, options.now() + clockOffset() - mtimeMs),
     confirm: async missing => {
@@ -91,6 +91,11 @@ export function isOwn(key: string): boolean {
 }
 
 async function statLocal(path: string): Promise<Stats | undefined> {
+  return statNow(path)
+}
+
+/** As `Root.stat`, at once: for a local folder only. */
+export function statNow(path: string): Stats | undefined {
   let found: Stats | undefined
   try {
     found = lstatSync(path, { throwIfNoEntry: false })

@@ -193,8 +193,10 @@ function headersFor({ status, code, details }: Refusal, request: FastifyRequest,
 }
 
 function log(request: FastifyRequest, { status, code, message, details, hint, cause }: Refusal): void {
-  if (hint !== undefined) request.log.error({ err: cause, ...details[0] }, `${message}: ${hint}`)
-  else if (cause instanceof BodyInterrupted) request.log.info({ err: cause.cause }, message)
+  if (hint !== undefined) {
+    const advice = (cause instanceof StorageError && cause.advice) || hint
+    request.log.error({ err: cause, ...details[0] }, `${message}: ${advice}`)
+  } else if (cause instanceof BodyInterrupted) request.log.info({ err: cause.cause }, message)
   else request.log.debug({ err: cause, status, code }, message)
 }
 

@@ -108,6 +108,8 @@ export const parseRecordSeq = (key: string): number => seqOf(lastPart(key).split
 
 export const tagsOf = (name: string): string => `${inRepository(name)}_tags/`
 export const tagFolder = (name: string, tag: string): string => `${tagsOf(name)}${tag}${TAG_END}/`
+/** Never written. To delete it takes the tag's folder away where a crash left that empty: it would be listed for ever. */
+export const noTagKey = (name: string, tag: string): string => `${tagFolder(name, tag)}none`
 /** The tag that a folder of `tagsOf` stands for. */
 export const parseTagFolder = (key: string): string => lastPart(key.slice(0, -1)).slice(0, -TAG_END.length)
 /** The tag that a value is of. */

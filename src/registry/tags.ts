@@ -3,6 +3,7 @@ import type { Digest } from './digest.ts'
 import { RegistryError } from './errors.ts'
 import {
   nonce,
+  noTagKey,
   parseTagFolder,
   parseTagged,
   parseTagKey,
@@ -124,9 +125,12 @@ export function createTags({ storage, repositories, ignoresCase, immutable }: Ta
     throw isImmutable(tag)
   }
 
-  /** Deletes just these values of a tag, oldest first so that none of them shows again, and then their reverses. */
+  /**
+   * Deletes just these values of a tag, oldest first so that none of them shows again, and then their reverses. Where
+   * there are none, what a crash left of the tag goes.
+   */
   async function drop(name: string, tag: string, values: TagKey[]): Promise<void> {
-    if (values.length === 0) return
+    if (values.length === 0) return storage.delete([noTagKey(name, tag)], { durable: false })
     await storage.delete(keysOf(values), { ordered: true })
     await storage.delete(reversesOf(name, tag, values), { durable: false })
   }
@@ -144,10 +148,9 @@ export function createTags({ storage, repositories, ignoresCase, immutable }: Ta
   /** spec end-9, by tag. Throws `manifest-unknown`. */
   async function remove(name: string, tag: string): Promise<void> {
     const values = await valuesOf(name, tag)
-    if (values.length === 0 || (await isAnother(name, tag, values[0]))) {
-      throw new RegistryError('manifest-unknown', { tag })
-    }
+    if (await isAnother(name, tag, values[0])) throw new RegistryError('manifest-unknown', { tag })
     await drop(name, tag, values)
+    if (values.length === 0) throw new RegistryError('manifest-unknown', { tag })
   }
 
   /** spec end-8: a page of at most `n` tags after `last`, in byte order. Throws `name-unknown`. */

@@ -174,9 +174,16 @@ export class StorageError extends Error {
   override readonly name = 'StorageError'
   readonly fault: StorageFault
   readonly size: number | undefined
-  constructor(fault: StorageFault, message: string, options: { cause?: unknown; size?: number } = {}) {
+  /** What the operator can do, for the log; undefined where the fault says all that is known. */
+  readonly advice: string | undefined
+  constructor(
+    fault: StorageFault,
+    message: string,
+    options: { cause?: unknown; size?: number | undefined; advice?: string | undefined } = {}
+  ) {
     super(message, { cause: options.cause })
     this.fault = fault
     this.size = options.size
+    this.advice = options.advice
   }
 }

@@ -94,6 +94,6 @@ function token(text: string): string {
 
 function named(driver: string, error: unknown): unknown {
   if (!(error instanceof StorageError)) return error
-  const { fault, message, size } = error
-  return new StorageError(fault, `${driver}: ${message}`, { cause: error, ...(size === undefined ? {} : { size }) })
+  const { fault, message, size, advice } = error
+  return new StorageError(fault, `${driver}: ${message}`, { cause: error, size, advice })
 }

@@ -117,6 +117,8 @@ t.test('what is not the domain’s own', async t => {
     t.notMatch(answer.body, 'secret')
     t.match(logged(50), [{ msg: errorTable[kind].hint, err: { message: '/secret/path' } }])
   }
+  await ask(new StorageError('full', '/secret/path', { advice: 'look at the disk' }))
+  t.match(logged(50), [{ msg: `${errorTable['storage-full'].message}: look at the disk` }])
   const faults = (['range', 'conflict', 'failed'] as const).map(fault => new StorageError(fault, '/secret/path'))
   const odd = [
     null,

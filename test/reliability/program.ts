@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 /** A program that runs beside the tests, and ends with them at the latest. */
 export interface Program {
+  readonly pid: number
   /** The most memory that the process held so far, in bytes (Linux only). */
   peakMemory(): Promise<number>
   /** Ends it as an operator does, and waits for the end. */
@@ -52,6 +53,7 @@ export async function startProgram({ program, args, env = {}, log, ready }: Prog
     throw new Error(`${error instanceof Error ? error.message : error}\n${await tail(log)}`)
   })
   return {
+    pid: child.pid!,
     peakMemory: () => peakMemory(child.pid),
     stop: () => end('SIGTERM'),
     kill: () => end('SIGKILL')

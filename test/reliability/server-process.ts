@@ -17,6 +17,8 @@ export interface ServerOptions {
   log: string
   /** Default: a free one. */
   port?: number
+  /** More of its environment. */
+  env?: Record<string, string>
 }
 
 const program = join(import.meta.dirname, '../../dist/src/cli.js')
@@ -25,7 +27,7 @@ const program = join(import.meta.dirname, '../../dist/src/cli.js')
  * Starts the server on loopback and waits until it answers.
  * Throws when it has not been built, or ends, or does not answer in time: the message holds the end of its log.
  */
-export async function startServer({ storage, log, port }: ServerOptions): Promise<ServerProcess> {
+export async function startServer({ storage, log, port, env = {} }: ServerOptions): Promise<ServerProcess> {
   if (!existsSync(program)) throw new Error('The server is not built: run `npm run build` first')
   const listening = port ?? (await freePort())
   const url = `http://127.0.0.1:${listening}`
@@ -33,7 +35,7 @@ export async function startServer({ storage, log, port }: ServerOptions): Promis
   const running = await startProgram({
     program: process.execPath,
     args: [program],
-    env: { HOST: '127.0.0.1', PORT: String(listening), LOG_LEVEL: 'warn', LOG_FORMAT: 'json', ...kept },
+    env: { HOST: '127.0.0.1', PORT: String(listening), LOG_LEVEL: 'warn', LOG_FORMAT: 'json', ...kept, ...env },
     log,
     ready: async () => [200, 401].includes((await fetch(`${url}/v2/`)).status)
   })

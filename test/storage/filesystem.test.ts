@@ -334,7 +334,7 @@ t.test('what the system says becomes a fault', async t => {
     ['ENOSPC', 'full'],
     ['EDQUOT', 'full'],
     ['EIO', 'failed'],
-    ['EROFS', 'failed'],
+    ['EROFS', 'unavailable'],
     ['EACCES', 'failed'],
     ['EMFILE', 'unavailable'],
     ['ESTALE', 'unavailable'],

@@ -6,6 +6,7 @@ import {
   parseFolderDigest,
   parseReferrer,
   parseReferrerKeys,
+  parseTagFolder,
   parseTagKey,
   parseTagOfValue,
   type TagKey,
@@ -53,7 +54,25 @@ async function* oldTags(round: Round, name: string): AsyncGenerator<[Digest, Tag
   }
 }
 
+async function _collectEmptyTags(round: Round, name: string): Promise<void> {
+  for await (const tags of unnamed(listedTags(round, name), () => tagsWithValues(round, name), round.batch)) {
+    for (const tag of tags) await round.registry.tags.drop(name, tag, [])
+  }
+}
+
+async function* listedTags(round: Round, name: string): AsyncGenerator<[string, string]> {
+  for await (const { key } of entries(round, tagsOf(name), { folders: true })) {
+    const tag = parseTagFolder(key)
+    yield [tag, tag]
+  }
+}
+
+async function* tagsWithValues(round: Round, name: string): AsyncGenerator<string> {
+  for await (const { key } of entries(round, tagsOf(name))) yield parseTagOfValue(key)
+}
+
 async function dropValues({ registry, report }: Round, name: string, tag: string, values: TagKey[]): Promise<void> {
+  if (values.length === 0) return
   await registry.tags.drop(name, tag, values)
   report.leftovers += values.length
 }

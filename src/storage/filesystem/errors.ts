@@ -8,8 +8,18 @@ const FAULTS: Readonly<Record<string, StorageFault>> = {
   EMFILE: 'unavailable',
   ENFILE: 'unavailable',
   EAGAIN: 'unavailable',
+  EROFS: 'unavailable',
   // A missing object is told apart where it is looked up: what is missing elsewhere is a folder of the store itself.
   ENOENT: 'unavailable'
+}
+
+/** What an operator can do about it, where the fault as such does not tell. */
+const ADVICE: Readonly<Record<string, string>> = {
+  ENOSPC: 'free space, or inodes (df -h, df -i)',
+  EMFILE: 'this process may open no more files: raise its limit (ulimit -n, LimitNOFILE of systemd)',
+  ENFILE: 'this machine may open no more files: raise its limit (sysctl fs.file-max)',
+  EROFS: 'the file system is mounted read-only: see why (dmesg), and mount it for writing',
+  EIO: 'the disk reports errors: see the log of the kernel (dmesg)'
 }
 
 /** Characters of a key, or of a list of keys, that a message names. */
@@ -53,7 +63,8 @@ export function translated<A extends [unknown, ...unknown[]], R>(
 /** The `StorageError` for a system's error; a `StorageError` stays itself. For logs: the message may name a key. */
 export function storageError(error: unknown, doing: string): StorageError {
   if (error instanceof StorageError) return error
+  const code = codeOf(error) ?? ''
   const said = error instanceof Error ? error.message : String(error)
-  const message = codeOf(error) === 'ELOOP' ? `a store never follows a symbolic link (${said})` : said
-  return new StorageError(FAULTS[codeOf(error) ?? ''] ?? 'failed', `${doing}: ${message}`, { cause: error })
+  const message = code === 'ELOOP' ? `a store never follows a symbolic link (${said})` : said
+  return new StorageError(FAULTS[code] ?? 'failed', `${doing}: ${message}`, { cause: error, advice: ADVICE[code] })
 }

@@ -10,6 +10,9 @@ export interface GcOptions {
   uploadExpiryMs: number
 }
 
+/** Collecting takes no more than this part of the time of a server. */
+const SHARE = 0.25
+
 /** A timer of Node.js is good for 2^31 - 1 ms. */
 const LONGEST_SLEEP_MS = 2 ** 31 - 1
 
@@ -21,7 +24,7 @@ export default fp<GcOptions>(
   async (app, { intervalMs, graceMs, uploadExpiryMs }) => {
     if (intervalMs === 0) return
     const { storage, registry, log } = app
-    const collector = createCollector({ storage, registry, graceMs, uploadExpiryMs })
+    const collector = createCollector({ storage, registry, graceMs, uploadExpiryMs, share: SHARE })
     const closing = new AbortController()
     const { signal } = closing
 

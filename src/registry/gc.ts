@@ -7,6 +7,7 @@ import { collectDangling } from './gc/dangling.ts'
 import { collectLinks } from './gc/links.ts'
 import { repositoryNames } from './gc/listing.ts'
 import { collectManifests } from './gc/manifests.ts'
+import { createPace } from './gc/pace.ts'
 import { emptyReport, type Report } from './gc/report.ts'
 import { collectCatalog, mendCatalog, removeRepository } from './gc/repositories.ts'
 import type { Round } from './gc/round.ts'
@@ -26,6 +27,8 @@ export interface CollectorOptions {
   uploadExpiryMs: number
   /** Most things held in memory while what keeps them is looked for. Default 100,000: some 30 MB. */
   batch?: number
+  /** Which part of the time it works, above 0 and at most 1. Default 1. */
+  share?: number
   /** A clock in ms; tests turn it. Default: the machine's, and a collection stops when that was set. */
   now?: (() => number) | undefined
 }
@@ -47,7 +50,7 @@ export interface CollectOptions {
  * once, and each may be killed anywhere.
  */
 export function createCollector(options: CollectorOptions) {
-  const { storage, registry, graceMs, uploadExpiryMs, batch = 100_000 } = options
+  const { storage, registry, graceMs, uploadExpiryMs, batch = 100_000, share = 1 } = options
 
   function begin(signal?: AbortSignal): Round {
     const now = options.now ?? createClock()
@@ -60,7 +63,7 @@ export function createCollector(options: CollectorOptions) {
       expiryMs: uploadExpiryMs,
       now,
       batch,
-      signal,
+      pace: createPace(share, signal),
       report: emptyReport()
     }
   }

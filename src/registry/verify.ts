@@ -1,5 +1,6 @@
 import type { StorageDriver } from '../storage/driver.ts'
 import { repositoryNames } from './gc/listing.ts'
+import { createPace } from './gc/pace.ts'
 import { placeOf } from './keys.ts'
 import type { Sparse } from './manifests.ts'
 import { matcherOf } from './names.ts'
@@ -19,7 +20,7 @@ export interface VerifierOptions {
   graceMs: number
   /** Which references of a manifest may be missing. */
   sparse: Sparse
-  /** Most things held in memory while they are looked for. Default 100,000: some 40 MB. */
+  /** Most things held in memory while they are looked for. Default 50,000: some 50 MB. */
   batch?: number
   /** A clock in ms; tests turn it. */
   now?: () => number
@@ -52,7 +53,7 @@ const CONTENT = '@'
 
 /** Looks whether all that the store holds is whole and fits together, while others use it (docs/operations.md). */
 export function createVerifier(options: VerifierOptions) {
-  const { storage, registry, graceMs, sparse, batch = 100_000, now = () => performance.now() } = options
+  const { storage, registry, graceMs, sparse, batch = 50_000, now = () => performance.now() } = options
 
   /** One run. Throws `StorageError` when the store fails, as opposed to one of its objects. */
   async function verify(wishes: VerifyOptions): Promise<VerifyReport> {
@@ -67,7 +68,7 @@ export function createVerifier(options: VerifierOptions) {
       sparse,
       batch,
       now,
-      signal,
+      pace: createPace(1, signal),
       report,
       repair,
       toldHints: new Set(),

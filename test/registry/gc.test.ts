@@ -3,6 +3,7 @@ import { type Digest, digestBytes } from '../../src/registry/digest.ts'
 import { createClock } from '../../src/registry/gc/clock.ts'
 import { withoutWrites } from '../../src/registry/gc/dry-run.ts'
 import { withLease } from '../../src/registry/gc/lease.ts'
+import { createPace } from '../../src/registry/gc/pace.ts'
 import { emptyReport } from '../../src/registry/gc/report.ts'
 import { createCollector } from '../../src/registry/gc.ts'
 import {
@@ -695,6 +696,29 @@ t.test('a collection that is called off', async t => {
   const contents = await world.keys('content/')
   await t.rejects(world.collector({ storage }).collect({ signal: closing.signal }), reason, 'before the next deletions')
   t.strictSame(await world.keys('content/'), contents)
+})
+
+t.test('a collection beside requests rests for most of the time', async t => {
+  const work = (): void => {
+    for (const end = performance.now() + 30; performance.now() < end; ) {}
+  }
+  const rested = async (pace: () => Promise<void>): Promise<number> => {
+    work()
+    const begun = performance.now()
+    await pace()
+    return performance.now() - begun
+  }
+  t.ok((await rested(createPace(0.25, undefined))) > 80, 'three times as long as it worked')
+  const closing = new AbortController()
+  const ended = t.rejects(
+    rested(createPace(0.0001, closing.signal)),
+    { name: 'AbortError' },
+    'but no longer than it is open'
+  )
+  closing.abort()
+  await ended
+  const world = await untidy()
+  t.match(await world.collector({ share: 0.5 }).collect(), { sessions: 1 })
 })
 
 t.test('one collector works at a time', async t => {

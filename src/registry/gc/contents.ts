@@ -36,8 +36,8 @@ export async function collectContents(round: Round): Promise<void> {
     }
     await forgive(round, named, begun)
     const left = (wanted: Candidate) => [...candidates].flatMap(([content, is]) => (is === wanted ? [content] : []))
-    for (const contents of chunksOf(round, left('ripe'))) await take(round, contents, begun)
-    for (const contents of chunksOf(round, left('unmarked'))) await mark(round, contents)
+    for await (const contents of chunksOf(round, left('ripe'))) await take(round, contents, begun)
+    for await (const contents of chunksOf(round, left('unmarked'))) await mark(round, contents)
   }
 }
 
@@ -72,7 +72,7 @@ async function* linkedContents(round: Round): AsyncGenerator<string> {
  * right after, and from then on the entry must stay, which was written anew for it.
  */
 async function forgive(round: Round, contents: string[], begun: number): Promise<void> {
-  for (const chunk of chunksOf(round, contents)) {
+  for await (const chunk of chunksOf(round, contents)) {
     if (round.now() - begun > round.graceMs / 2) return
     await round.storage.delete(chunk.map(orphanKey))
   }

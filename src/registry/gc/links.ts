@@ -20,7 +20,7 @@ export async function collectLinks(round: Round, name: string): Promise<void> {
   const blobs = grouped(aged(round, blobsOf(name)), ({ key }) => parseFolderDigest(key))
   for await (const batch of batches(pickFrom(blobs, round.graceMs), round.batch)) {
     const going = await unneeded(round, name, new Map(batch))
-    for (const links of chunksOf(round, going)) {
+    for await (const links of chunksOf(round, going)) {
       await round.orphans.unlink(links)
       round.report.links += links.length
     }

@@ -1,10 +1,9 @@
-import { setImmediate } from 'node:timers/promises'
 import type { ListEntry, ListOptions } from '../../storage/driver.ts'
 import { parsePathFolder, pathFolder } from '../keys.ts'
 import type { Round } from './round.ts'
 
-/** What is needed to go through a store: the store, a clock in ms, and a way to be called off. */
-export type Walk = Pick<Round, 'storage' | 'now' | 'signal'>
+/** What is needed to go through a store. */
+export type Walk = Pick<Round, 'storage' | 'now' | 'pace'>
 
 /** Entries of a page; also what one DeleteObjects of S3 takes. */
 export const PAGE = 1000
@@ -27,15 +26,14 @@ interface Page {
 
 /** A listing of any length, page by page. Between two pages whoever else has work to do gets a turn. */
 async function* pages(walk: Walk, prefix: string, options: ListOptions): AsyncGenerator<Page> {
-  const { storage, signal, now } = walk
+  const { storage, now, pace } = walk
   for (let after: string | undefined; ; ) {
-    signal?.throwIfAborted()
+    await pace()
     const begun = now()
     const entries = await storage.list(prefix, { ...options, limit: PAGE, ...(after && { after }) })
     yield { entries, begun, ended: now() }
     if (entries.length < PAGE) return
     after = entries.at(-1)!.key
-    await setImmediate()
   }
 }
 
@@ -122,14 +120,14 @@ export async function* unnamed<T>(
 }
 
 /** A page of items at a time, while the collection goes on. */
-export function* chunksOf<T>({ signal }: Walk, items: readonly T[]): Generator<T[]> {
+export async function* chunksOf<T>({ pace }: Walk, items: readonly T[]): AsyncGenerator<T[]> {
   for (let at = 0; at < items.length; at += PAGE) {
-    signal?.throwIfAborted()
+    await pace()
     yield items.slice(at, at + PAGE)
   }
 }
 
 /** Deletes keys, a page of them at a time. */
 export async function deleteAll(walk: Walk, keys: readonly string[], durable = true): Promise<void> {
-  for (const chunk of chunksOf(walk, keys)) await walk.storage.delete(chunk, { durable })
+  for await (const chunk of chunksOf(walk, keys)) await walk.storage.delete(chunk, { durable })
 }

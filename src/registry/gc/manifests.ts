@@ -19,6 +19,7 @@ export interface ReadManifest {
  */
 export async function* readManifests(round: Round, name: string): AsyncGenerator<ReadManifest> {
   for await (const batch of batches(entries(round, manifestsOf(name)), WIDTH)) {
+    await round.pace()
     for (const read of await parallel(batch, WIDTH, ({ key }) => readOne(round, name, key))) if (read) yield read
   }
 }

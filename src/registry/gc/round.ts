@@ -14,8 +14,8 @@ export interface Round {
   now(): number
   /** Most things held in memory while what keeps them is looked for. */
   batch: number
-  /** Ends the collection at its next page. */
-  signal: AbortSignal | undefined
+  /** Called between two pieces of work: lets others have a turn, and throws when the collection is called off. */
+  pace(): Promise<void>
   report: Report
 }
 

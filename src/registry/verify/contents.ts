@@ -9,6 +9,8 @@ import { createMender } from './relink.ts'
 
 /** Contents are read so many at a time: a processor hashes as fast as a disk reads. */
 const WIDTH = 2
+/** Held before the greatest ids are let go: seldom enough to be cheap. */
+const SLACK = 1.25
 /** Contents that are read before it is told which were bad, and their bytes at most. */
 const CHUNK = 1000
 const CHUNK_BYTES = 16 * 1024 ** 3
@@ -42,7 +44,7 @@ export async function checkContents(check: Check, after: string, reached: (conte
     for (const chunk of chunksBySize(claimed)) {
       const bad: Bad = new Map()
       await parallel(chunk, WIDTH, async ({ content, digests }) => {
-        check.signal?.throwIfAborted()
+        await check.pace()
         const { verdicts, size } = await judge(check, content, digests)
         if (verdicts.size > 0) bad.set(content, verdicts)
         if (size === undefined) return
@@ -73,7 +75,7 @@ async function leastClaimed(check: Check, after: string): Promise<Claimed[]> {
       const digest = parseFolderDigest(key)
       const agreed = (digests.get(digest) ?? size) === size
       claimed.set(content, digests.set(digest, agreed ? size : Number.NaN))
-      if (claimed.size >= 2 * check.batch) cut()
+      if (claimed.size >= SLACK * check.batch) cut()
     }
   }
   cut()

@@ -13,7 +13,7 @@ const CHECKS_AT_ONCE = 2
 /** A hash of this cost that nobody knows a password for: what is wrong anyway can be checked against it. */
 const decoy = (cost: number): string => `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`
 
-/** Makes a bcrypt hash, `$2b$…`. Of a password, bcrypt takes the first 72 bytes alone. */
+/** Makes a bcrypt hash. Of a password, bcrypt takes the first 72 bytes alone. */
 export const hashPassword = (password: string, cost = COST): Promise<string> => bcrypt(password, cost)
 
 type Matches = (password: string, hash: string) => Promise<boolean>

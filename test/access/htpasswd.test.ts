@@ -84,7 +84,7 @@ t.test('passwords are checked, and what was found right is remembered while the 
 t.test('PHP, OpenBSD and apache write the same hash with other letters', async t => {
   const made = await hashPassword('one', 4)
   for (const prefix of ['$2a$', '$2b$', '$2y$']) {
-    const passwords = createPasswords(() => parseHtpasswd(`alice:${made.replace('$2b$', prefix)}`))
+    const passwords = createPasswords(() => parseHtpasswd(`alice:${prefix}${made.slice(prefix.length)}`))
     t.equal(await passwords.verify({ user: 'alice', password: 'one' }), true, prefix)
   }
 })

@@ -8,7 +8,7 @@ import { readTls } from './config/tls.ts'
 import type { Config } from './config.ts'
 import { handleExpectContinue } from './http/body.ts'
 import marina from './index.ts'
-import { loggerOptions } from './logger.ts'
+import { loggerOptions, requestLog } from './logger.ts'
 import type { StorageDriver } from './storage/driver.ts'
 import { version } from './version.ts'
 
@@ -26,6 +26,7 @@ export interface BuildOptions {
 export async function buildApp(config: Config, { storage, now }: BuildOptions = {}): Promise<FastifyInstance> {
   const app = Fastify({
     logger: loggerOptions(config) ?? false,
+    logController: requestLog(config.logRequests),
     trustProxy: config.trustProxy,
     clientErrorHandler: onClientError,
     frameworkErrors,

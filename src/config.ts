@@ -20,6 +20,8 @@ export interface Config {
   metadataTtlMs?: number
   logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
   logFormat: 'auto' | 'json' | 'pretty'
+  /** Which requests are logged. */
+  logRequests: 'none' | 'errors' | 'all'
   deleteEnabled: boolean
   readOnly: boolean
   /** Patterns of tags: `v*`, or `team/**:v*` for those of some repositories. */
@@ -66,6 +68,7 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
     storagePath: read('STORAGE_PATH'),
     logLevel: read('LOG_LEVEL'),
     logFormat: read('LOG_FORMAT'),
+    logRequests: read('LOG_REQUESTS'),
     deleteEnabled: read('DELETE_ENABLED'),
     readOnly: read('READ_ONLY'),
     immutableTags: read('IMMUTABLE_TAGS') ?? [],

@@ -1,4 +1,4 @@
-import type { FastifyServerOptions } from 'fastify'
+import { type FastifyReply, type FastifyRequest, type FastifyServerOptions, LogController } from 'fastify'
 import type { Config } from './config.ts'
 
 /**
@@ -10,4 +10,30 @@ export function loggerOptions(config: Pick<Config, 'logLevel' | 'logFormat'>): F
   if (!pretty) return { level: config.logLevel }
   const options = { translateTime: 'HH:MM:ss.l', ignore: 'pid,hostname', colorize: process.stdout.isTTY }
   return { level: config.logLevel, transport: { target: 'pino-pretty', options } }
+}
+
+/**
+ * Logs each request in one line when it has been answered, where Fastify has two: a line takes 40 % of the
+ * time of a small answer. What goes wrong inside is logged whatever is chosen here.
+ *
+ * @param which `errors`: those with a status from 400 up
+ */
+export function requestLog(which: Config['logRequests']): LogController {
+  return new RequestLog(which)
+}
+
+class RequestLog extends LogController {
+  private readonly which: Config['logRequests']
+  constructor(which: Config['logRequests']) {
+    super()
+    this.which = which
+  }
+
+  override incomingRequest(): void {}
+
+  override requestCompleted(error: Error | null | undefined, request: FastifyRequest, reply: FastifyReply): void {
+    if (this.which === 'none' || (this.which === 'errors' && !error && reply.statusCode < 400)) return
+    const fields = { req: request, res: reply, responseTime: reply.elapsedTime }
+    request.log.info(error ? { ...fields, err: error } : fields, 'request completed')
+  }
 }

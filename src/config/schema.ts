@@ -55,6 +55,14 @@ export const ConfigSchema = Type.Object({
     },
     ['auto', 'json', 'pretty']
   ),
+  LOG_REQUESTS: choice(
+    {
+      default: 'all',
+      description:
+        'Which requests are logged, each in one line at level `info` when it is answered: all, those refused or failed (status 400 and above), or none.'
+    },
+    ['none', 'errors', 'all']
+  ),
   DELETE_ENABLED: boolean({ default: 'true', description: 'Whether manifests, tags and blobs may be deleted.' }),
   READ_ONLY: boolean({
     default: 'false',

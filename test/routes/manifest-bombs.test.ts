@@ -40,15 +40,17 @@ onEachDriver('a media type is short enough for a header', async (t, { send, get 
 onEachDriver('of many missing blobs some are told', async (t, { send, pushBlob }) => {
   const config = random(10)
   await pushBlob('a', config)
-  const layers = Array.from({ length: 3000 }, () => ({ ...descriptor(random(1), 'a/b'), digest: absent() }))
+  const layers = Array.from({ length: 300 }, () => ({ ...descriptor(random(1), 'a/b'), digest: absent() }))
   const body = json({ ...imageOf(config, []), layers })
   const answer = await send('PUT', '/v2/a/manifests/v1', { headers: { 'content-type': IMAGE }, body })
-  t.equal(refused(t, answer, 400, 'MANIFEST_BLOB_UNKNOWN', '3000 layers').length, 100)
+  t.equal(refused(t, answer, 400, 'MANIFEST_BLOB_UNKNOWN', '300 layers').length, 100)
 })
 
 onEachDriver('others are served while a long manifest is looked through', async (t, registry) => {
   const { send, get } = await registry.wire()
-  const entries = Array.from({ length: 15_000 }, () => ({ ...descriptor(random(1), IMAGE), digest: absent() }))
+  // Each entry is two requests of S3 that say that it is missing.
+  const length = registry.storage.name === 's3' ? 500 : 15_000
+  const entries = Array.from({ length }, () => ({ ...descriptor(random(1), IMAGE), digest: absent() }))
   const body = json(indexOf(entries))
   let pushing = true
   const pushed = send('PUT', '/v2/a/manifests/v1', { headers: { 'content-type': INDEX }, body }).finally(() => {
@@ -56,6 +58,6 @@ onEachDriver('others are served while a long manifest is looked through', async 
   })
   let served = 0
   for (; pushing; served++) await get('/v2/')
-  told(t, await pushed, 201, {}, '15,000 entries that are not here')
+  told(t, await pushed, 201, {}, `${length} entries that are not here`)
   t.ok(served > 10, `${served} other requests meanwhile`)
 })

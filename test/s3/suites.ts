@@ -23,6 +23,7 @@ async function tap(server: S3Server, files: string): Promise<string> {
     S3_TEST_ENDPOINT: server.endpoint,
     S3_TEST_ACCESS_KEY_ID: server.accessKeyId,
     S3_TEST_SECRET_ACCESS_KEY: server.secretAccessKey,
+    AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
     ...(server.caFile && { S3_TEST_CA_FILE: server.caFile })
   })
   return closingLine(output, /^# \{ total: (\d+).*\}$/gm)

@@ -122,7 +122,10 @@ function refusalOf(error: unknown): Refusal {
     return refusal(error.kind, { ...told, details: error.details, cause: error.cause ?? error })
   }
   if (error instanceof StorageError) return refusal(kindOfFault[error.fault] ?? 'internal', { cause: error })
-  if (error instanceof BodyInterrupted) return refusal('request-invalid', { message: error.message, cause: error })
+  if (error instanceof BodyInterrupted) {
+    const status = error.idle ? 408 : errorTable['request-invalid'].status
+    return refusal('request-invalid', { status, message: error.message, cause: error })
+  }
   return isClientError(error) ? refusalOfFastify(error) : refusal('internal', { cause: error })
 }
 

@@ -7,6 +7,7 @@ import tlsRenewal from '../plugins/tls.ts'
 import { readTls } from './config/tls.ts'
 import type { Config } from './config.ts'
 import { handleExpectContinue } from './http/body.ts'
+import { limitIdle } from './http/idle.ts'
 import marina from './index.ts'
 import { loggerOptions, requestLog } from './logger.ts'
 import type { StorageDriver } from './storage/driver.ts'
@@ -39,6 +40,7 @@ export async function buildApp(config: Config, { storage, now }: BuildOptions = 
     ...serverOptions(config)
   })
   handleExpectContinue(app.server)
+  limitIdle(app.server, config.idleTimeoutMs)
   await app.register(errors)
   await app.register(requestHead)
   if (config.tls) await app.register(tlsRenewal, { tls: config.tls })
@@ -52,11 +54,20 @@ export async function buildApp(config: Config, { storage, now }: BuildOptions = 
   return app
 }
 
+/** How often connections are looked for whose headers take too long, at least. */
+const CHECKING_MS = 10_000
+
 /** What Node's server is made with, for HTTP or HTTPS. */
-function serverOptions({ tls }: Config): { http?: ServerOptions } {
+function serverOptions({ tls, headersTimeoutMs }: Config): { http?: ServerOptions } {
   // Larger reads from the socket: a third more bytes a second through an upload (docs/architecture.md).
   // A missing Host is refused by a plugin: Node's own answer has no body.
-  const http = { highWaterMark: 1024 * 1024, requireHostHeader: false }
+  const http = {
+    highWaterMark: 1024 * 1024,
+    requireHostHeader: false,
+    headersTimeout: headersTimeoutMs,
+    connectionsCheckingInterval: Math.min(headersTimeoutMs, CHECKING_MS),
+    requestTimeout: 0
+  }
   if (!tls) return { http }
   // A client without a certificate, or with one of somebody else's, may still log in with a password.
   const certificates = { requestCert: tls.clientCaFile !== undefined, rejectUnauthorized: false }

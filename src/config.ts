@@ -34,6 +34,10 @@ export interface Config {
   uploadExpiryMs: number
   externalUrl?: string | undefined
   trustProxy: TrustProxy
+  /** How long the headers of a request may take. */
+  headersTimeoutMs: number
+  /** How long nothing may come from, or be taken by, a client. */
+  idleTimeoutMs: number
   shutdownTimeoutMs: number
   openapiEnabled: boolean
   gcGraceMs: number
@@ -79,6 +83,8 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
     uploadExpiryMs: read('UPLOAD_EXPIRY'),
     externalUrl: read('EXTERNAL_URL'),
     trustProxy: read('TRUST_PROXY'),
+    headersTimeoutMs: read('HEADERS_TIMEOUT'),
+    idleTimeoutMs: read('IDLE_TIMEOUT'),
     shutdownTimeoutMs: read('SHUTDOWN_TIMEOUT'),
     openapiEnabled: read('OPENAPI_ENABLED'),
     gcGraceMs: read('GC_GRACE'),

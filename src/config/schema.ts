@@ -120,6 +120,23 @@ export const ConfigSchema = Type.Object({
     default: 'false',
     description: 'Whose `X-Forwarded-*` headers count; `true` believes every client, so name your proxies instead.'
   }),
+  HEADERS_TIMEOUT: duration(
+    {
+      default: '60s',
+      description: 'How long the headers of a request may take; then it is answered with 408 and the connection ends.'
+    },
+    '1s',
+    '1h'
+  ),
+  IDLE_TIMEOUT: duration(
+    {
+      default: '2m',
+      description:
+        'How long a client may send no byte of a body (then 408), or take none of an answer. How slowly it goes does not count.'
+    },
+    '1s',
+    '1d'
+  ),
   SHUTDOWN_TIMEOUT: duration(
     { default: '30s', description: 'How long requests in flight may take to finish after SIGTERM or SIGINT.' },
     '0s',

@@ -1,12 +1,17 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { RegistryError } from '../registry/errors.ts'
+import { awaitBody, BodyIdle } from './idle.ts'
 import { linger } from './linger.ts'
 
-/** The connection broke, or the client broke off, before the body's end. */
+/** The connection broke, the client broke off, or it fell silent, before the body's end. */
 export class BodyInterrupted extends Error {
   override readonly name = 'BodyInterrupted'
+  /** The connection is still there, and an answer gets through. */
+  readonly idle: boolean
   constructor(cause: unknown) {
-    super('the connection broke before the end of the body', { cause })
+    const idle = cause instanceof BodyIdle
+    super(idle ? cause.message : 'the connection broke before the end of the body', { cause })
+    this.idle = idle
   }
 }
 
@@ -17,6 +22,9 @@ const DISCARD_BYTES = 8 * 1024 * 1024
 
 /** Requests with `Expect: 100-continue` whose client still waits, with the response to tell it through. */
 const awaitingContinue = new WeakMap<IncomingMessage, ServerResponse>()
+
+/** Requests whose client fell silent: the rest of their body is not waited for. */
+const silent = new WeakSet<IncomingMessage>()
 
 /**
  * Leaves the answer to `Expect: 100-continue` to `bodyOf`, so that whoever refuses a request does so before its body is
@@ -37,11 +45,25 @@ export async function* bodyOf({ raw }: { raw: IncomingMessage }): AsyncGenerator
   const response = awaitingContinue.get(raw)
   awaitingContinue.delete(raw)
   if (response !== undefined && !response.headersSent) response.writeContinue()
+  // Node would destroy the connection with the iterator.
+  const chunks = raw.iterator({ destroyOnReturn: false })
+  let waiting = false
   try {
-    // Node would destroy the connection with the iterator.
-    for await (const chunk of raw.iterator({ destroyOnReturn: false })) yield chunk
+    for (;;) {
+      waiting = true
+      const next: IteratorResult<Uint8Array> = await awaitBody(raw, () => chunks.next())
+      waiting = false
+      if (next.done) return
+      yield next.value
+    }
   } catch (cause) {
+    if (cause instanceof BodyIdle) silent.add(raw)
     throw new BodyInterrupted(cause)
+  } finally {
+    const left = chunks.return?.()
+    // While it waits for a chunk that may never come, it can't be left at once.
+    if (waiting) left?.catch(() => undefined)
+    else await left
   }
 }
 
@@ -86,7 +108,9 @@ function hasBody({ headers }: IncomingMessage): boolean {
 }
 
 function isShort(request: IncomingMessage): boolean {
-  if (request.headers['transfer-encoding'] !== undefined || awaitingContinue.has(request)) return false
+  if (request.headers['transfer-encoding'] !== undefined || awaitingContinue.has(request) || silent.has(request)) {
+    return false
+  }
   return Number(request.headers['content-length']) <= DRAIN_BYTES
 }
 

@@ -19,7 +19,7 @@ await withScratch(30, async (checks, scratch) => {
 })
 
 async function tap(server: S3Server, files: string): Promise<string> {
-  const output = await run('npx', ['tap', '--reporter=tap', files], {
+  const output = await run('npx', ['tap', '--reporter=tap', '--timeout=600', files], {
     S3_TEST_ENDPOINT: server.endpoint,
     S3_TEST_ACCESS_KEY_ID: server.accessKeyId,
     S3_TEST_SECRET_ACCESS_KEY: server.secretAccessKey,

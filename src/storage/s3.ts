@@ -13,8 +13,6 @@ export interface S3Options extends BucketOptions {
   partSize?: number
   /** Whether later parts are larger; some servers want all but the last to be equal. Default true. */
   partGrowth?: boolean
-  /** Bytes that all uploads together may hold. Default 64 MiB. */
-  bufferMemory?: number
 }
 
 export interface S3Driver extends StorageDriver {

@@ -1,6 +1,8 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { CreateBucketCommand, DeleteBucketCommand } from '@aws-sdk/client-s3'
 import t from 'tap'
-import { openS3 } from '../../src/storage/s3.ts'
+import { openS3, type S3Options } from '../../src/storage/s3.ts'
 import { fault, from, keysIn, MIB, whole } from '../storage/contract/parts.ts'
 import { bucket, caFile, endpoint, keysBelow, openScratch, s3, scratchPrefix, settings } from '../support/s3.ts'
 
@@ -112,6 +114,26 @@ t.test('a body that nobody reads gives its connection back', async t => {
   t.equal(read, 8 * MIB, 'it can be read all the same')
   for await (const _ of (await driver.read('large'))!.chunks) break
   t.equal((await driver.stat('large'))?.size, 8 * MIB)
+})
+
+t.test('reads are large while there is memory for them', async t => {
+  if (endpoint?.startsWith('https:')) return // there they are of TLS's records
+  const bytes = randomBytes(16 * MIB)
+  const largestRead = async (options: Partial<S3Options>): Promise<number> => {
+    const driver = await openScratch(t, options)
+    await driver.put('large', bytes)
+    const chunks: Uint8Array[] = []
+    for await (const chunk of (await driver.read('large'))!.chunks) {
+      chunks.push(chunk)
+      await sleep(10) // so that there is something to read
+    }
+    t.ok(Buffer.concat(chunks).equals(bytes))
+    return Math.max(...chunks.map(chunk => chunk.length))
+  }
+  const largest = await largestRead({})
+  t.ok(largest > MIB / 4 && largest <= 2 * MIB, `${largest} bytes at most`)
+  const least = await largestRead({ bufferMemory: MIB / 4 })
+  t.ok(least <= MIB / 8, `${least} bytes at most`)
 })
 
 t.test('a bucket that went is no empty one', async t => {

@@ -85,6 +85,29 @@ t.test('past its patience it says that the store is away, and the upload can be 
   t.same(await leftovers(), [])
 })
 
+t.test('parts go out several at a time, and none is kept without those before it', async t => {
+  let refusing = true
+  const met: number[] = []
+  const { driver, leftovers } = await proxied(t, {}, ({ method, url = '' }) => {
+    const number = method === 'PUT' ? Number(/partNumber=(\d+)/.exec(url)?.[1]) : 0
+    if (number > 0) met.push(number)
+    return refusing && number === 2 ? 'busy' : undefined
+  })
+  const bytes = randomBytes(22 * MIB)
+  const begin = { key: 'made', from: undefined, writer: 'one' }
+  await fault(t, 'unavailable', driver.append('u', inPieces(bytes, 100_000), begin))
+  t.ok(met.includes(4), 'the fourth part did not wait for the second')
+  const state = await driver.upload('u')
+  t.same(state, { size: 5 * MIB, writer: 'one' })
+  refusing = false
+  met.length = 0
+  const size = await driver.append('u', from(bytes.subarray(5 * MIB)), { ...begin, from: state, writer: 'two' })
+  t.ok(Math.min(...met) > 5, 'numbers of parts that may be under way are not used again')
+  t.match(await driver.commit('u', 'made', { size, writer: 'two' }), { existed: false })
+  t.ok((await whole(driver, 'made')).equals(bytes))
+  t.same(await leftovers(), [])
+})
+
 t.test('a server without conditional writes will do for one process', async t => {
   const conditional = ({ headers }: IncomingMessage) => !!(headers['if-none-match'] ?? headers['if-match'])
   const { driver, leftovers } = await proxied(t, {}, request => (conditional(request) ? 'unconditional' : undefined))

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { S3Client, type StorageClass } from '@aws-sdk/client-s3'
 import { NodeHttpHandler } from '@smithy/node-http-handler'
 import { StorageError } from '../driver.ts'
+import { createAgents } from './connections.ts'
 import { S3_DEFAULTS } from './defaults.ts'
 import { RequestFailed } from './errors.ts'
 
@@ -30,6 +31,8 @@ export interface BucketOptions {
   storageClass?: string | undefined
   /** Most connections at a time. Default 256. */
   maxSockets?: number
+  /** Bytes that all downloads together may hold, and as many again for all uploads. Default 64 MiB. */
+  bufferMemory?: number
   /** The clock that ages are told by; for tests. */
   now?: () => number
   /** Told of each request that is sent, repeated ones included, as `PutObject`, and of its body's bytes; for counters. */
@@ -94,9 +97,9 @@ async function createClient(options: BucketOptions): Promise<S3Client> {
     credentials,
     forcePathStyle = false,
     maxSockets = S3_DEFAULTS.maxSockets,
+    bufferMemory = S3_DEFAULTS.bufferMemory,
     onRequest
   } = options
-  const agent = { keepAlive: true, maxSockets }
   const client = new S3Client({
     region,
     forcePathStyle,
@@ -116,8 +119,7 @@ async function createClient(options: BucketOptions): Promise<S3Client> {
     requestHandler: new NodeHttpHandler({
       connectionTimeout: CONNECT_MS,
       socketTimeout: IDLE_MS,
-      httpAgent: agent,
-      httpsAgent: { ...agent, ...(await trust(options)) },
+      ...createAgents({ keepAlive: true, maxSockets }, await trust(options), bufferMemory),
       logger: { debug: ignore, info: ignore, warn: ignore, error: ignore }
     })
   })

@@ -37,7 +37,7 @@ export interface UploadRecord {
   tails: readonly Tail[]
   /** The number of the next part. */
   next: number
-  /** Somebody is at it, or was until a crash: a multipart upload and one part more than are named here may be there. */
+  /** Somebody is at it, or was until a crash: a multipart upload and a few parts more than are named here may be there. */
   open: boolean
   /** It was aborted, and what there is of it is being taken away. */
   aborted?: boolean

@@ -1,11 +1,20 @@
 import { hasOtherParts } from './errors.ts'
 import type { Multiparts } from './multipart.ts'
 import { createGathering, type Share, sizeOfPart } from './parts.ts'
-import { type Pieces, sizeOfRun } from './pieces.ts'
-import { conflict, isConflict, type Records, type Stored, sizeOf, type Tail, type UploadRecord } from './record.ts'
+import { type Pieces, type Run, sizeOfRun } from './pieces.ts'
+import {
+  conflict,
+  isConflict,
+  type Part,
+  type Records,
+  type Stored,
+  sizeOf,
+  type Tail,
+  type UploadRecord
+} from './record.ts'
 
-/** A writer that lost the upload sends at most one part more before it hears of it. */
-const STRAY = 1
+/** So many parts are on their way or wait for the record at a time. One that lost the upload has no more than these. */
+const MOST_SENT = 4
 /** More pieces of the tail are merged: each of them costs a request when they are read. */
 const MOST_TAILS = 128
 
@@ -27,15 +36,18 @@ export interface Beginning {
 }
 
 /**
- * Grows an upload by the bytes of one append. Parts are stored as they are full, each while the next one is gathered, and
- * are in the record before another one goes; what is left at the end becomes a tail.
+ * Grows an upload by the bytes of one append. Parts are stored as they are full, several at a time while the next one is
+ * gathered, and get into the record in their order; what is left at the end becomes a tail.
  */
 export function createWriting(tools: WritingTools, id: string, beginning: Beginning, share: Share) {
   const { records, pieces, multiparts } = tools
   let { record, stored, claimed } = beginning
-  /** Tails that no part holds, but for those that the part on its way takes up. */
+  /** Tails that no part holds, but for those that the parts on their way take up. */
   let tails = record.tails
-  let storing: Promise<void> | undefined
+  /** The number of the next part that is sent; the record's is that of the next one that it names. */
+  let next = record.next
+  /** Parts that the record does not name yet, oldest first; each ends when it does. */
+  const sent: Promise<void>[] = []
   const gathering = createGathering()
   const known = new Set(record.tails)
   const obsolete: Tail[] = []
@@ -52,8 +64,7 @@ export function createWriting(tools: WritingTools, id: string, beginning: Beginn
 
   async function add(piece: Uint8Array): Promise<void> {
     for (let at = 0; at < piece.length; ) {
-      const room =
-        sizeOfPart(record.plan, record.next) - tails.reduce((sum, { size }) => sum + size, 0) - gathering.size()
+      const room = sizeOfPart(record.plan, next) - tails.reduce((sum, { size }) => sum + size, 0) - gathering.size()
       const some = piece.subarray(at, at + room)
       gather(some)
       at += some.length
@@ -62,31 +73,36 @@ export function createWriting(tools: WritingTools, id: string, beginning: Beginn
     }
   }
 
-  /** Hands the tails and what was gathered on, once the part before is stored. */
+  /** Hands the tails and what was gathered on, once few enough are on their way. */
   async function storePart(): Promise<void> {
-    await settled()
+    while (sent.length === MOST_SENT || (sent.length > 0 && share.isShort(Number.POSITIVE_INFINITY))) await sent[0]
+    await claim()
     const run = { tails, memory: gathering.take() }
     tails = []
-    storing = (async () => {
-      await claim()
-      const part = await pieces.storePart(id, record, run)
-      obsolete.push(...run.tails)
-      await save({ parts: [...record.parts, part], tails: [], next: part.number + 1 })
-      // Not before the record names it: until then the other one might be another writer's.
-      if (created?.repeated) await multiparts.abortAll(record.key, created.multipart)
-      share.hold(-part.size + run.tails.reduce((sum, { size }) => sum + size, 0))
-    })()
-    storing.catch(() => undefined) // told by whoever settles
+    const storing = pieces.storePart(id, { ...record, next: next++ }, run)
+    const named = name(storing, run, sent.at(-1)).then(() => void sent.shift())
+    sent.push(named)
+    named.catch(() => undefined) // told by whoever settles
+  }
+
+  /** Puts a part into the record, after those before it: a part without them would be a hole. */
+  async function name(storing: Promise<Part>, run: Run, before: Promise<void> | undefined): Promise<void> {
+    // Neither failure may leave the other part on its way when this ends.
+    const [part] = await allEnded([storing, before])
+    obsolete.push(...run.tails)
+    await save({ parts: [...record.parts, part], tails: [], next: part.number + 1 })
+    // Not before the record names it: until then the other one might be another writer's.
+    if (created?.repeated) await multiparts.abortAll(record.key, created.multipart)
+    share.hold(-part.size + run.tails.reduce((sum, { size }) => sum + size, 0))
   }
 
   async function settled(): Promise<void> {
-    await storing
-    storing = undefined
+    await sent.at(-1)
   }
 
-  /** Memory is short: a part that is on its way will free some, else what was gathered goes to the tail. */
+  /** Memory is short: parts that are on their way will free some, else what was gathered goes to the tail. */
   async function relieve(): Promise<void> {
-    if (storing) return settled()
+    if (sent.length > 0) return sent[0]
     if (!stored) await begin()
     await storeTail()
   }
@@ -109,8 +125,8 @@ export function createWriting(tools: WritingTools, id: string, beginning: Beginn
   }
 
   /**
-   * From here on the numbers of the multipart upload's parts are this writer's: of who had it before, one part at most is
-   * still on its way, and that number is not used.
+   * From here on the numbers of the multipart upload's parts are this writer's: of who had it before, so many parts at
+   * most are still on their way, and their numbers are not used.
    */
   async function claim(): Promise<void> {
     if (!stored) await begin()
@@ -118,7 +134,8 @@ export function createWriting(tools: WritingTools, id: string, beginning: Beginn
       const another = record.open
       // What another one made and had no time to note down would be lost.
       if (another && !record.multipart) await multiparts.abortAll(record.key)
-      await save({ open: true, next: another ? record.next + STRAY : record.next })
+      await save({ open: true, next: another ? record.next + MOST_SENT : record.next })
+      next = record.next
       claimed = true
     }
     if (record.multipart) return
@@ -189,6 +206,12 @@ export function createWriting(tools: WritingTools, id: string, beginning: Beginn
       return lost
     }
   }
+}
+
+/** Both results, or a failure, once neither is under way. */
+async function allEnded<A, B>(work: readonly [Promise<A>, Promise<B> | undefined]): Promise<[A, B | undefined]> {
+  await Promise.allSettled(work)
+  return Promise.all(work)
 }
 
 /**

@@ -31,7 +31,12 @@ t.test('layers point one way: routes, registry, storage', async t => {
   t.ok(under('routes').length >= 7 && under('src/registry').length >= 15, 'the tree is where this test looks for it')
   t.strictSame(forbid(under('routes'), /^src\/storage/), [], 'routes know no driver')
   t.strictSame(forbid(under('src/registry'), /fastify|^node:https?$|^node:fs|^plugins|^routes|^src\/http/), [])
-  t.strictSame(forbid(under('src/storage'), /fastify|^node:https?$|^plugins|^routes|^src\/(http|registry)/), [])
+  t.strictSame(forbid(under('src/storage'), /fastify|^plugins|^routes|^src\/(http|registry)/), [])
+  // Its client's connections are HTTP's (docs/architecture.md); nothing else of a driver may know of HTTP.
+  const connections = 'src/storage/s3/connections.ts'
+  const others = under('src/storage').filter(file => file !== connections)
+  t.strictSame(forbid(others, /^node:https?$/), [])
+  t.strictSame(forbid([connections], /^node:https?$/).length, 2, 'the exception is still needed')
   t.strictSame(forbid(under('src/access'), /fastify|^node:https?$|^plugins|^routes|^src\/(http|storage)/), [])
   t.strictSame(forbid(under('src/http'), /^plugins|^routes|^src\/storage\/(?!driver)/), [])
   const drivers = /^src\/storage\/(?!driver\.ts|guard\.ts)/

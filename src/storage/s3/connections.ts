@@ -7,7 +7,7 @@ const LARGEST = 1024 * 1024
 
 /**
  * Agents whose connections read as much at a time as has come, up to 1 MiB. Node reads 64 KiB, and each read costs more
- * than its bytes: a download of large blobs takes half of the processor time this way.
+ * than its bytes: a download of large blobs takes about two thirds of the processor time this way.
  *
  * @param memory bytes that reads may take for all connections together; the more are open the less each one reads
  */

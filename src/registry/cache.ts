@@ -19,3 +19,6 @@ export function createObjectCache<V extends object>(maxBytes: number): ObjectCac
     set: (key, value, bytes) => void cache.set(key, value, { size: bytes + key.length + 200 })
   }
 }
+
+/** Bounds what a process keeps in mind of keys. With `max` a cache would set aside room for all of them when it is made. */
+export const REMEMBERED = { maxSize: 10_000, sizeCalculation: () => 1 }

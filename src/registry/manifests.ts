@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { StorageDriver } from '../storage/driver.ts'
 import type { Blobs } from './blobs.ts'
-import type { ObjectCache } from './cache.ts'
+import { type ObjectCache, REMEMBERED } from './cache.ts'
 import { algorithmOf, type Digest, digestBytes, parseDigest } from './digest.ts'
 import { RegistryError } from './errors.ts'
 import { parseRecordSeq, recordKey, recordsOf } from './keys.ts'
@@ -68,7 +68,7 @@ export function createManifests(options: ManifestOptions) {
 
   // Where this process has seen or left a record. Of others none is looked for before one is written; the look at the end
   // tells whether there was one.
-  const known = new LRUCache<string, true>({ max: 10_000 })
+  const known = new LRUCache<string, true>(REMEMBERED)
 
   const unknown = (reference: string): RegistryError => new RegistryError('manifest-unknown', { reference })
 

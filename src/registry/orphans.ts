@@ -9,6 +9,8 @@ export interface OrphanOptions {
   now?: () => number
 }
 
+/** What an entry says from when its content is gone until it goes itself. */
+export const GONE = 'gone'
 /** Writes as many entries at a time. */
 const WIDTH = 8
 
@@ -34,11 +36,11 @@ export function createOrphans({ storage, graceMs, now = () => performance.now() 
 
   /**
    * Whether content may get its first link from who has put it there: it has no entry, or such a young one that the
-   * listing which decides over it comes later than a request can last.
+   * listing which decides over it comes later than a request can last. One that says `GONE` is young, too.
    */
   async function mayLink(content: string): Promise<boolean> {
-    const entry = await storage.stat(orphanKey(content))
-    return !entry || entry.ageMs < graceMs / 2
+    const entry = await storage.get(orphanKey(content))
+    return !entry || (entry.ageMs < graceMs / 2 && entry.bytes.toString() !== GONE)
   }
 
   return { unlink, has, mayLink }

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import type { StorageDriver } from '../storage/driver.ts'
+import { REMEMBERED } from './cache.ts'
 import { blobsOf, CATALOG, catalogKey, manifestsOf, parseCatalogKey } from './keys.ts'
 
 export interface Page<T> {
@@ -21,7 +22,7 @@ const LONG_PAGE = 1000
 /** Which repositories there are: those that hold a manifest or a blob. */
 export function createRepositories({ storage }: { storage: StorageDriver }) {
   // Whose catalog entry this process has seen to. Losing one from here costs a write that changes nothing.
-  const ensured = new LRUCache<string, true>({ max: 10_000 })
+  const ensured = new LRUCache<string, true>(REMEMBERED)
 
   const holdsAny = async (prefix: string): Promise<boolean> => (await storage.list(prefix, { limit: 1 })).length > 0
 

@@ -1,6 +1,7 @@
 import { createHash, type Hash, randomUUID } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { UploadState } from '../storage/driver.ts'
+import { REMEMBERED } from './cache.ts'
 import { type Algorithm, type Digest, digestOf } from './digest.ts'
 import type { Session } from './session.ts'
 
@@ -14,7 +15,7 @@ export interface Progress {
 
 /** Hashes of uploads that go on from request to request. Losing one costs reading the content once more at the end. */
 export function createHashes() {
-  const known = new LRUCache<string, Progress>({ max: 10_000 })
+  const known = new LRUCache<string, Progress>(REMEMBERED)
 
   /**
    * The hash to go on with, and the token to write under. A hash goes on only if the store says that the last writer was

@@ -14,8 +14,16 @@ export interface MemoryOptions {
   now?: () => number
   /** Asked before each call, with the method and its key, prefix or upload id: the error it returns is thrown. */
   faults?: (method: keyof StorageDriver, key: string) => Error | undefined
+  /** What the store holds and keeps its changes in: for a test that looks at it, or begins with what another store had. */
+  state?: MemoryState
 }
 
+export interface MemoryState {
+  objects: Map<string, StoredBytes>
+  uploads: Map<string, Turn>
+}
+
+/** Never changed: what is put is another one. */
 interface StoredBytes {
   bytes: Buffer
   at: number
@@ -30,16 +38,18 @@ interface Turn {
 }
 
 /** A store that lives in memory: for tests, and for embedding in tests. It copies nothing to disk and forgets all. */
-export function createMemory({ now = Date.now, faults }: MemoryOptions = {}): StorageDriver {
-  const objects = new Map<string, StoredBytes>()
+export function createMemory({ now = Date.now, faults, state }: MemoryOptions = {}): StorageDriver {
+  const { objects, uploads } = state ?? emptyMemory()
   const driver: StorageDriver = {
     name: 'memory',
     ...objectsIn(objects, now),
-    ...uploadsIn(objects, now),
+    ...uploadsIn(uploads, objects, now),
     close: async () => undefined
   }
   return faults ? withFaults(driver, faults) : driver
 }
+
+export const emptyMemory = (): MemoryState => ({ objects: new Map(), uploads: new Map() })
 
 function objectsIn(objects: Map<string, StoredBytes>, now: () => number): ObjectStore {
   const age = ({ at }: StoredBytes): number => Math.max(0, now() - at)
@@ -100,9 +110,7 @@ function select(keys: string[], prefix: string, { after = '', limit, folders = f
   return Array.from(entries, key => ({ key }))
 }
 
-function uploadsIn(objects: Map<string, StoredBytes>, now: () => number): UploadStore {
-  const turns = new Map<string, Turn>()
-
+function uploadsIn(turns: Map<string, Turn>, objects: Map<string, StoredBytes>, now: () => number): UploadStore {
   const append = async (
     id: string,
     source: AsyncIterable<Uint8Array>,

@@ -9,12 +9,11 @@ import {
   parseLink,
   parseOrphanKey
 } from '../keys.ts'
+import { GONE } from '../orphans.ts'
 import { parallel } from '../parallel.ts'
 import { batches, chunksOf, entries, repositoryNames } from './listing.ts'
 import { type Round, WIDTH } from './round.ts'
 
-/** What an entry says from when its content is gone until it goes itself. */
-const GONE = 'gone'
 /** What else lies in the folder is not ours. */
 const CONTENT_ID = /^[\w-]+$/
 

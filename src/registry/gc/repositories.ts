@@ -1,7 +1,6 @@
 import { RegistryError } from '../errors.ts'
 import {
   allReferrersOf,
-  allTaggedOf,
   blobsOf,
   CATALOG,
   catalogKey,
@@ -36,7 +35,8 @@ export async function collectCatalog(round: Round, wanted: (name: string) => boo
 
 /**
  * Deletes all that a repository has now, whoever relies on it. The order is the one that docs/storage.md has for the
- * deletion of a manifest and of a blob. Throws `name-unknown`.
+ * deletion of a manifest and of a blob. Of the reverses only those of tags that go are taken: one that is found later
+ * may be of a tag that is about to be pushed. Throws `name-unknown`.
  */
 export async function removeRepository(round: Round, name: string): Promise<void> {
   const { storage, registry, orphans, report } = round
@@ -52,7 +52,6 @@ export async function removeRepository(round: Round, name: string): Promise<void
   }
   await removeAll(round, allReferrersOf(name))
   report.manifests += await removeAll(round, manifestsOf(name))
-  await removeAll(round, allTaggedOf(name))
   for await (const links of batches(entries(round, blobsOf(name)), PAGE)) {
     await orphans.unlink(links.map(({ key }) => key))
     report.links += links.length

@@ -1,0 +1,301 @@
+import type { BeginningName } from './beginnings.ts'
+import type { WorkName } from './works.ts'
+
+/** A rule of docs/storage.md left out of the code, and what must fail then. */
+export interface Mutation {
+  rule: string
+  /** Text of a file below src/registry, and what stands in its place; each must be there just once. */
+  edits: [file: string, text: string, instead: string][]
+  /** A scene of the proof, or a test file below test/registry where what fails is told by that alone. */
+  fails: { at: BeginningName; works: WorkName[]; jumps?: number; interruptions?: number } | { test: string }
+}
+
+export const mutations: Mutation[] = [
+  {
+    rule: 'HEAD writes an old link anew',
+    edits: [['blobs.ts', 'if (relying && found.ageMs >= graceMs / 2) {', 'if (relying && found.ageMs < 0) {']],
+    fails: { at: 'oldLayer', works: ['headAndPut', 'collectLinks'] }
+  },
+  {
+    rule: 'a PUT of a manifest and a mount write an old link anew',
+    edits: [
+      ['blobs.ts', 'if (found && found.ageMs >= graceMs / 2) await link', 'if (found && found.ageMs < 0) await link']
+    ],
+    fails: { at: 'oldLayer', works: ['putTagged', 'collectLinks'] }
+  },
+  {
+    rule: 'old is half of the grace, not all of it',
+    edits: [
+      [
+        'blobs.ts',
+        'if (found && found.ageMs >= graceMs / 2) await link',
+        'if (found && found.ageMs >= graceMs) await link'
+      ]
+    ],
+    fails: { at: 'layer', works: ['putTagged', 'collectLinks'], jumps: 2 }
+  },
+  {
+    rule: 'content that has an entry is not shared',
+    edits: [['blobs.ts', 'return !orphaned && stored?.size', 'return stored?.size']],
+    fails: { at: 'oldLost', works: ['pushLayerToB', 'collectContents'] }
+  },
+  {
+    rule: 'who takes a link leaves word of it',
+    edits: [['orphans.ts', 'await parallel([...lost], WIDTH,', 'await parallel([...lost].slice(lost.size), WIDTH,']],
+    fails: { at: 'oldHalfLost', works: ['mountBack', 'deleteLayerOfB', 'collectContents'], jumps: 0, interruptions: 3 }
+  },
+  {
+    rule: 'word of a loss comes before the loss',
+    edits: [
+      [
+        'orphans.ts',
+        'for (let late = true; late; ) {',
+        'await storage.delete(links)\n    for (let late = true; late; ) {'
+      ],
+      ['orphans.ts', '    }\n    await storage.delete(links)', '    }']
+    ],
+    fails: { at: 'oldHalfLost', works: ['mountBack', 'deleteLayerOfB', 'collectContents'], jumps: 0, interruptions: 3 }
+  },
+  {
+    rule: 'only links older than the grace are picked',
+    edits: [['gc/links.ts', 'links.filter(({ ageMs }) => ageMs > graceMs)', 'links.filter(({ ageMs }) => ageMs >= 0)']],
+    fails: { at: 'nothing', works: ['pushImage', 'collectLinks'] }
+  },
+  {
+    rule: 'manifests are read after links were picked',
+    edits: [
+      [
+        'gc/links.ts',
+        '  const blobs = grouped(',
+        '  const early: { manifest: { references: { digest: Digest }[] } }[] = []\n  for await (const read of readManifests(round, name)) early.push(read)\n  const blobs = grouped('
+      ],
+      ['gc/links.ts', 'await unneeded(round, name, new Map(batch))', 'await unneeded(early, new Map(batch))'],
+      [
+        'gc/links.ts',
+        'unneeded(round: Round, name: string, picked',
+        'unneeded(early: { manifest: { references: { digest: Digest }[] } }[], picked'
+      ],
+      [
+        'gc/links.ts',
+        'for await (const { manifest } of readManifests(round, name)) {',
+        'for (const { manifest } of early) {'
+      ]
+    ],
+    fails: { at: 'layer', works: ['putTagged', 'collectLinks'], jumps: 2 }
+  },
+  {
+    rule: 'of a blob that a manifest names the newest link stays',
+    edits: [
+      [
+        'gc/links.ts',
+        '(named.has(digest) ? surplus : old)',
+        '(named.has(digest) && surplus.length > 9 ? surplus : old)'
+      ]
+    ],
+    fails: { at: 'oldImage', works: ['collectLinks'] }
+  },
+  {
+    rule: 'only content whose entry is older than the grace goes',
+    edits: [
+      [
+        'gc/contents.ts',
+        "      if (mark.value.ageMs! > round.graceMs) yield [parseOrphanKey(mark.value.key), 'ripe']\n    }\n    if",
+        "      yield [parseOrphanKey(mark.value.key), 'ripe']\n    }\n    if"
+      ],
+      ['gc/contents.ts', 'if (!entry || entry.ageMs - (now() - begun) <= graceMs)', 'if (!entry)']
+    ],
+    fails: { at: 'halfLost', works: ['mountBack', 'deleteLayerOfB', 'collectContents'], jumps: 0, interruptions: 3 }
+  },
+  {
+    rule: 'the entry is read again after the listing',
+    edits: [['gc/contents.ts', 'if (!entry || entry.ageMs - (now() - begun) <= graceMs)', 'if (!entry)']],
+    fails: { at: 'oldHalfLost', works: ['mountBack', 'deleteLayerOfB', 'collectContents'], jumps: 0, interruptions: 3 }
+  },
+  {
+    rule: 'content that a link names loses its entry',
+    edits: [['gc/contents.ts', '    await forgive(round, named, begun)\n', '']],
+    fails: { at: 'oldHalfLost', works: ['mountBack'] }
+  },
+  {
+    rule: 'the entry outlives the content by a grace',
+    edits: [
+      [
+        'gc/contents.ts',
+        'await storage.put(orphanKey(content), Buffer.from(GONE))',
+        'await storage.delete([orphanKey(content)])'
+      ]
+    ],
+    fails: { at: 'oldClosed', works: ['closeEmpty', 'collectContents'] }
+  },
+  {
+    rule: 'content without link and entry gets an entry first',
+    edits: [
+      [
+        'gc/contents.ts',
+        'await storage.put(orphanKey(content), Buffer.alloc(0), { ifAbsent: true })',
+        'await storage.delete([contentKey(content)])'
+      ]
+    ],
+    fails: { at: 'oldCommitted', works: ['closeEmpty', 'collectContents'] }
+  },
+  {
+    rule: 'content without link and entry is found',
+    edits: [
+      [
+        'gc/contents.ts',
+        "for await (const contents of chunksOf(round, left('unmarked'))) await mark(round, contents)",
+        ''
+      ]
+    ],
+    fails: { at: 'oldCommitted', works: ['collectContents'] }
+  },
+  {
+    rule: 'content whose entry is old gets no first link any more',
+    edits: [
+      [
+        'orphans.ts',
+        'return !entry || (entry.ageMs < graceMs / 2 && entry.bytes.toString() !== GONE)',
+        'return !entry || entry.bytes.toString() !== GONE'
+      ]
+    ],
+    fails: { at: 'oldMarked', works: ['closeEmpty', 'collectContents'] }
+  },
+  {
+    rule: 'nor does content that is gone',
+    edits: [['orphans.ts', ' && entry.bytes.toString() !== GONE)', ')']],
+    fails: { at: 'oldMarked', works: ['closeEmpty', 'collectContents'] }
+  },
+  {
+    rule: 'a manifest relies on its blobs before its record is written',
+    edits: [
+      ['manifests.ts', '    await relyOnReferences(name, manifest)\n    // Someone', '    // Someone'],
+      [
+        'manifests.ts',
+        '    while (!(await isRecorded(name, digest, blind)))\n',
+        '    while (!(await isRecorded(name, digest, blind)))\n    await relyOnReferences(name, manifest)\n'
+      ]
+    ],
+    fails: { at: 'oldLayer', works: ['putTagged', 'collectLinks'] }
+  },
+  {
+    rule: 'an old record is written anew',
+    edits: [
+      [
+        'manifests.ts',
+        'newest !== undefined && newest.ageMs < graceMs / 2 && !damaged',
+        'newest !== undefined && !damaged'
+      ]
+    ],
+    fails: { at: 'oldUntagged', works: ['putTagged', 'collectUntagged'] }
+  },
+  {
+    rule: 'the tag comes after the record',
+    edits: [
+      ['manifests.ts', '    await tags.point(name, moves, digest)\n', ''],
+      [
+        'manifests.ts',
+        'tags.announce(name, tagNames, digest),',
+        'tags.announce(name, tagNames, digest).then(async moves => { await tags.point(name, moves, digest); return moves }),'
+      ]
+    ],
+    fails: { at: 'nothing', works: ['pushImage'] }
+  },
+  {
+    rule: 'of a tag that goes the oldest value goes first',
+    edits: [
+      [
+        'tags.ts',
+        'await storage.delete(keysOf(values), { ordered: true })',
+        'await storage.delete(keysOf(values).toReversed(), { ordered: true })'
+      ]
+    ],
+    fails: { at: 'image', works: ['moveTag', 'deleteTag'] }
+  },
+  {
+    rule: 'a deletion of a manifest takes the tags first, the record last',
+    edits: [
+      [
+        'manifests.ts',
+        '    await parallel(naming, 8, ([tag, values]) => tags.drop(name, tag, values))\n',
+        '    await storage.delete(records)\n    await parallel(naming, 8, ([tag, values]) => tags.drop(name, tag, values))\n'
+      ],
+      [
+        'manifests.ts',
+        '    await storage.delete(referring)\n    await storage.delete(records)\n',
+        '    await storage.delete(referring)\n'
+      ]
+    ],
+    fails: { at: 'image', works: ['deleteManifest'] }
+  },
+  {
+    rule: 'manifests are picked only when all their records are older than the grace',
+    edits: [['gc/manifests.ts', 'if (untagged && records.every(({ ageMs }) => ageMs > graceMs)) {', 'if (untagged) {']],
+    fails: { at: 'layer', works: ['putTagged', 'collectUntagged'] }
+  },
+  {
+    rule: 'an index keeps its entries',
+    edits: [['gc/kept.ts', 'for (const child of children.get(digest) ?? []) keep(child, { index: digest })', '']],
+    fails: { at: 'oldIndex', works: ['collectUntagged'] }
+  },
+  {
+    rule: 'a manifest keeps what refers to it',
+    edits: [
+      ['gc/kept.ts', 'for (const referrer of referrers.get(digest) ?? []) keep(referrer, { subject: digest })', ''],
+      ['gc/manifests.ts', 'if (!subject) return false', 'if (!subject || subject !== undefined) return false']
+    ],
+    fails: { at: 'oldIndex', works: ['collectUntagged'] }
+  },
+  {
+    rule: 'what dangles is collected',
+    edits: [['gc.ts', '    await collectDangling(round, name)\n', '']],
+    fails: { at: 'image', works: ['deleteManifest'] }
+  },
+  {
+    rule: 'the catalog is mended',
+    edits: [['gc.ts', '    await mendCatalog(round, name)\n', '']],
+    fails: { at: 'layer', works: ['putTagged', 'deleteLayer'] }
+  },
+  {
+    rule: 'empty repositories leave the catalog',
+    edits: [['gc.ts', '    await collectCatalog(round, wanted)\n', '']],
+    fails: { at: 'oldLayer', works: ['collectLinks'] }
+  },
+  {
+    rule: 'who empties a repository looks again',
+    edits: [['repositories.ts', 'if (await exists(name)) await ensure(name, { always: true })', '']],
+    fails: { test: 'repositories.test.ts' }
+  },
+  {
+    rule: 'what one process did not hash alone is hashed again',
+    edits: [
+      [
+        'upload-hashes.ts',
+        'if (!progress || progress.writer !== state?.writer || progress.size !== state.size) return undefined',
+        'if (!progress) return undefined'
+      ]
+    ],
+    fails: { at: 'begun', works: ['streamAll', 'appendOther'] }
+  },
+  {
+    rule: 'of all who end a session one decides',
+    edits: [
+      [
+        'uploads.ts',
+        'if (recorded && !(await end(session, { digest, content }))) return endedByAnother()',
+        'if (recorded) await end(session, { digest, content })'
+      ]
+    ],
+    fails: { test: 'uploads.test.ts' }
+  },
+  {
+    rule: 'the end of a session says which content it became',
+    edits: [
+      [
+        'uploads.ts',
+        'if (recorded && !(await end(session, { digest, content }))) return endedByAnother()',
+        'if (recorded && !(await end(session, { digest, content: session.id }))) return endedByAnother()'
+      ]
+    ],
+    fails: { test: 'uploads.test.ts' }
+  }
+]

@@ -82,7 +82,8 @@ export const folderFaults: readonly FolderFault[] = [
     statuses: [503],
     log: /can not reach its storage: the file system is mounted read-only/,
     begin: ({ mount }) => patiently(() => run('mount', ['-o', 'remount,ro', mount])),
-    end: async ({ mount }) => void (await run('mount', ['-o', 'remount,rw', mount]))
+    end: async ({ mount }) => void (await run('mount', ['-o', 'remount,rw', mount])),
+    leaves: true
   },
   {
     name: 'a folder that was moved away',

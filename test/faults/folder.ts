@@ -17,6 +17,7 @@ const PUSHERS = 6
 /** How many times clients come back while the fault lasts. */
 const ROUNDS = 6
 const OPERATIONS = 20
+const PATIENCE_MS = 5000
 
 await withScratch(5, async (checks, scratch) => {
   const disk = await makeDisk(scratch.folder)
@@ -44,8 +45,8 @@ await withScratch(5, async (checks, scratch) => {
         await checkOwed(client, owed)
         await scenario.again(failures)
         await checkOwed(client, owed)
-        const more = (await leftoversOn(disk)).filter(name => !leftovers.includes(name))
-        if (more.length > 0 && !fault.leaves) throw new Error(`the temporary folder holds ${more.join(', ')}`)
+        const more = fault.leaves ? [] : await stillOn(disk, leftovers)
+        if (more.length > 0) throw new Error(`the temporary folder holds ${more.join(', ')}`)
         const log = (await readFile(scratch.log, 'utf8')).slice(logged)
         if (fault.log && !fault.log.test(log))
           throw new Error(`the log does not tell: ${fault.log}\n${log.slice(-2000)}`)
@@ -100,6 +101,15 @@ async function refusedAgain(scenario: Scenario, failures: readonly Failure[]): P
 
 function rootOf(error: unknown): unknown {
   return error instanceof Error && error.cause ? rootOf(error.cause) : error
+}
+
+/** What is there beside those from before, once requests whose connection broke have had the time to end. */
+async function stillOn(disk: Disk, before: readonly string[]): Promise<string[]> {
+  for (let left = PATIENCE_MS; ; left -= 100) {
+    const more = (await leftoversOn(disk)).filter(name => !before.includes(name))
+    if (more.length === 0 || left <= 0) return more
+    await sleep(100)
+  }
 }
 
 /** What was half-written when it failed, and is still lying about. */

@@ -19,7 +19,7 @@ import {
 export interface ExploreOptions {
   /**
    * How often an actor that could go on is interrupted by another, at most; calls that it makes side by side then go in
-   * their order. Default: any number; where no time passes, in any order.
+   * their order. Default: any number; and in any order where one is alone.
    */
   interruptions?: number
 }
@@ -140,7 +140,7 @@ function optionsOf({ actors, scene, jumped }: Run, current: number, left: number
     (one, two) => Number(two.index === current) - Number(one.index === current)
   )) {
     if (index !== current && goesOn && left === 0) continue
-    const inAnyOrder = left === Number.POSITIVE_INFINITY && scene.jumps.length === 0
+    const inAnyOrder = scene.works.length === 1 && left === Number.POSITIVE_INFINITY && scene.jumps.length === 0
     for (const call of inAnyOrder ? calls.keys() : [0]) options.push({ actor: index, call })
   }
   if (jumped < scene.jumps.length && waiting.length > 0) options.push({ actor: TIME, call: 0 })

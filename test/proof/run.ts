@@ -62,6 +62,8 @@ export interface Prepared {
   claims: Claims
   notes: Map<string, string>
   untagged: boolean
+  /** How often each thing was pushed in the beginning. */
+  pushedBefore: Map<Thing, number>
 }
 
 /** Actors at work on a store. */
@@ -117,7 +119,8 @@ export async function prepare(scene: Scene): Promise<Prepared> {
   await scene.beginning.begin(at(place, claims, notes, registry, untagged), ms => {
     place.now += ms
   })
-  return { scene, place, claims, notes, untagged }
+  const pushedBefore = new Map([...claims.pushes].map(([thing, { begun }]) => [thing, begun]))
+  return { scene, place, claims, notes, untagged, pushedBefore }
 }
 
 export async function startRun(prepared: Prepared): Promise<Run> {
@@ -203,8 +206,11 @@ async function checkDeletion(run: Run): Promise<string | undefined> {
   const claims = copyOf(run.claims)
   const namesImage = () =>
     [...view(place.state).repositories.get('a')!.tags].find(([, [first]]) => first!.names === 'image')
-  // What a push by tag that died has left may show as soon as the manifest is there.
-  if (!namesImage() || [...claims.pushes].some(([thing, { open }]) => thing.includes(':') && open > 0)) return undefined
+  // A tag that was pushed while the manifest was deleted may be left without it, and is no tag until it is collected.
+  const tagged = [...claims.pushes].some(
+    ([thing, { begun }]) => thing.includes(':') && begun > (run.pushedBefore.get(thing) ?? 0)
+  )
+  if (!namesImage() || tagged) return undefined
   endAll(claims)
   goTo(place)
   const registry = await startProcess()

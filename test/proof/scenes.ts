@@ -95,22 +95,34 @@ export const sceneOf = (beginning: BeginningName, names: WorkName[], jumps = 0):
   jumps: Array<number>(jumps).fill(HALF - 1)
 })
 
+/** Those that make more than one request: what each of them does is met in others by itself. */
+const several = new Set<WorkName>([
+  'pushImage',
+  'headAndPut',
+  'mountAndPut',
+  'mountFromAnywhere',
+  'streamAll',
+  'streamRest',
+  'takeOver'
+])
+
 interface Meeting {
   scene: Scene
   /** At most; undefined: any number. */
   interruptions?: number
 }
 
-/** Every two who may meet: in any order at once, and with few interruptions while time passes. */
+/** Every two who may meet: in every order at once, and with few interruptions while time passes. */
 export function pairs(): Meeting[] {
   return Object.values(meetings).flatMap(({ at, works }) =>
     at.flatMap(beginning =>
       works.flatMap((first, index) =>
         works.slice(index).flatMap(second => {
+          const manifold = several.has(first) && several.has(second)
           const timed = [first, second].some(name => name.startsWith('collect'))
           return [
-            { scene: sceneOf(beginning, [first, second]) },
-            ...(timed ? [{ scene: sceneOf(beginning, [first, second], 2), interruptions: 2 }] : [])
+            { scene: sceneOf(beginning, [first, second]), ...(manifold && { interruptions: 2 }) },
+            ...(timed ? [{ scene: sceneOf(beginning, [first, second], 1), interruptions: 2 }] : [])
           ]
         })
       )

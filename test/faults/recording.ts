@@ -56,12 +56,16 @@ export function recordChanges(options: RecordingOptions): () => void {
   }
 }
 
-/** Makes all that is in a folder older than it is, in ms. */
+/** Makes all that is in a folder older than it is, in ms; what a server removes from it meanwhile is left out. */
 export function ageFiles(folder: string, ms: number): void {
   for (const entry of real.readdirSync(folder, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name)
-    const then = (real.statSync(path).mtimeMs - ms) / 1000
-    real.utimesSync(path, then, then)
+    try {
+      const then = (real.statSync(path).mtimeMs - ms) / 1000
+      real.utimesSync(path, then, then)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    }
   }
 }
 

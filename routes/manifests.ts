@@ -4,7 +4,7 @@ import { readBody } from '../src/http/body.ts'
 import { notModified } from '../src/http/conditional.ts'
 import { forwardedPrefix } from '../src/http/forwarded.ts'
 import { RegistryError } from '../src/registry/errors.ts'
-import type { StoredManifest } from '../src/registry/manifests.ts'
+import type { StoredManifest } from '../src/registry/manifest-records.ts'
 import { parseReference, parseRepository, parseTag, type Reference } from '../src/registry/names.ts'
 import { endpoint, Name, type RouteOptions } from './endpoint.ts'
 

@@ -18,7 +18,10 @@ export function addGc(program: Command, env = process.env): void {
     .description('give back what nothing needs, once; the servers go on serving')
     .option('--dry-run', 'write nothing, tell what would go')
     .option('--untagged', 'manifests too that no tag leads to')
-    .option('--repository <pattern>', 'only the manifests and links of these repositories; * is any text')
+    .option(
+      '--repository <pattern>',
+      'only the manifests and links of these repositories; * is any text without a slash, ** any text'
+    )
     .option('--json', 'the report as JSON')
     .action((options: Options) => collect(env, options))
 }

@@ -18,7 +18,10 @@ export function addVerify(program: Command, env = process.env): void {
     .command('verify')
     .description('read every blob and look whether all keys fit together; exit code 1 if anything was wrong')
     .option('--repair', 'mend what has one right answer')
-    .option('--repository <pattern>', 'only these repositories and what they link; * is any text')
+    .option(
+      '--repository <pattern>',
+      'only these repositories and what they link; * is any text without a slash, ** any text'
+    )
     .option('--after <position>', 'go on where a run stopped: it tells the position')
     .option('--json', 'one JSON object a line: each fault, then the report')
     .action((options: Options) =>

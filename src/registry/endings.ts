@@ -52,3 +52,5 @@ export function createEndings(storage: StorageDriver) {
 
   return { leave, find, forget }
 }
+
+export type Endings = ReturnType<typeof createEndings>

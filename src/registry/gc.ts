@@ -13,8 +13,8 @@ import { collectCatalog, mendCatalog, removeRepository } from './gc/repositories
 import type { Round } from './gc/round.ts'
 import { collectSessions } from './gc/sessions.ts'
 import { findWhy, type Why } from './gc/why.ts'
-import { matcherOf } from './names.ts'
 import { createOrphans } from './orphans.ts'
+import { matcherOf } from './patterns.ts'
 import type { Registry } from './registry.ts'
 
 export interface CollectorOptions {
@@ -37,7 +37,7 @@ export interface CollectOptions {
   /** Take manifests as well that no tag leads to. Default false. */
   untagged?: boolean | undefined
   /**
-   * Only the manifests and links of the repositories that this matches, where `*` stands for any text; contents and
+   * Only the manifests and links of the repositories that this pattern says (src/registry/patterns.ts); contents and
    * sessions are not looked at.
    */
   repository?: string | undefined

@@ -30,10 +30,3 @@ export function parseTag(tag: string): string {
 export function parseReference(reference: string): Reference {
   return reference.includes(':') ? { digest: parseDigest(reference) } : { tag: parseTag(reference) }
 }
-
-/** Matches names with a pattern in which `*` stands for any text. */
-export function matcherOf(pattern: string): (name: string) => boolean {
-  const parts = pattern.split('*').map(part => part.replace(/[\\^$.|?+()[\]{}]/g, '\\$&'))
-  const matcher = new RegExp(`^${parts.join('.*')}$`)
-  return name => matcher.test(name)
-}

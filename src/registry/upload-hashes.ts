@@ -42,6 +42,8 @@ export function createHashes() {
   return { resume, take, has: ({ id }: Session): boolean => known.has(id) }
 }
 
+export type Hashes = ReturnType<typeof createHashes>
+
 /** The digest, if what was hashed is just what the store has and it was hashed by this algorithm. */
 export function digestIfSame(
   progress: Progress | undefined,

@@ -1,12 +1,13 @@
 import { type StorageDriver, StorageError, type UploadState } from '../storage/driver.ts'
 import type { Blobs } from './blobs.ts'
-import { type Algorithm, algorithmOf, type Digest, digestBytes, digestChunks } from './digest.ts'
-import { createEndings, type Ending, type Made, NO_BLOB } from './endings.ts'
+import { type Algorithm, algorithmOf, type Digest, digestBytes } from './digest.ts'
+import { createEndings, NO_BLOB } from './endings.ts'
 import { RegistryError } from './errors.ts'
 import { contentKey } from './keys.ts'
 import { createSessions, type Session } from './session.ts'
 import { gather, replay } from './small-bodies.ts'
-import { createHashes, digestIfSame, type Progress } from './upload-hashes.ts'
+import { createClosings } from './upload-closings.ts'
+import { createHashes, type Progress } from './upload-hashes.ts'
 import { createTurns, Superseded, type Turn } from './upload-turns.ts'
 
 /** The body of a PATCH, a closing PUT or a single POST. */
@@ -41,6 +42,7 @@ export function createUploads({ storage, blobs, expiryMs, smallBytes, now = Date
   const endings = createEndings(storage)
   const turns = createTurns()
   const hashes = createHashes()
+  const closings = createClosings({ storage, blobs, endings, hashes, smallBytes })
 
   /** spec end-4a, 4c: a new session; it costs the store nothing yet. */
   async function start(repository: string, algorithm: Algorithm = 'sha256'): Promise<string> {
@@ -73,7 +75,7 @@ export function createUploads({ storage, blobs, expiryMs, smallBytes, now = Date
       const body = await gather(source.source, chunk.length)
       // What has the digest is the blob, so nobody needs to know whether the session had bytes before.
       if (!body.failure && digestBytes(body.bytes, algorithmOf(digest)) === digest) {
-        return finishWhole(repository, session, digest, body.bytes)
+        return closings.finishWhole(repository, session, digest, body.bytes)
       }
       await finishSent(repository, session, digest, { ...chunk, source: replay(body) })
     })
@@ -82,20 +84,9 @@ export function createUploads({ storage, blobs, expiryMs, smallBytes, now = Date
   /** Of a chunk that adds to what the session has, if it has anything. */
   async function finishSent(repository: string, session: Session, digest: Digest, chunk: Chunk): Promise<void> {
     const [from, ending] = await Promise.all([storage.upload(session.id), endings.find(session.id)])
-    if (ending) return repeat(repository, session, digest, ending)
+    if (ending) return closings.repeat(repository, session, digest, ending)
     const state = await writeLast(session, from, chunk)
-    await settle(repository, session, digest, state, true)
-  }
-
-  /**
-   * Of all the blob's bytes. They become content under an id that nobody else knows, so that they can go again where the
-   * session has ended: its own id might be that of content which was taken away meanwhile.
-   */
-  async function finishWhole(repository: string, session: Session, digest: Digest, bytes: Buffer): Promise<void> {
-    const content = await blobs.store(bytes)
-    if (await end(session, { digest, content })) return blobs.publish(repository, digest, content, bytes.length)
-    await storage.delete([contentKey(content)], { durable: false })
-    await repeat(repository, session, digest, await endings.find(session.id))
+    await closings.settle(repository, session, digest, state, true)
   }
 
   /** spec end-4b: a blob in one request, without a session. Throws `digest-mismatch`. */
@@ -107,7 +98,7 @@ export function createUploads({ storage, blobs, expiryMs, smallBytes, now = Date
         await storage.abort(session.id) // nobody can name it, so nobody could go on with it
         throw error
       })
-      await settle(repository, session, digest, state, false)
+      await closings.settle(repository, session, digest, state, false)
     })
   }
 
@@ -123,7 +114,7 @@ export function createUploads({ storage, blobs, expiryMs, smallBytes, now = Date
   async function cancel(repository: string, name: string): Promise<void> {
     const session = await sessions.check(repository, name)
     await inTurn(session, async () => {
-      const ended = await end(session, NO_BLOB)
+      const ended = await closings.end(session, NO_BLOB)
       // Whoever cancelled it before may have got no further.
       if (ended || (await endings.find(session.id))?.digest === NO_BLOB.digest) await storage.abort(session.id)
       if (!ended) throw new RegistryError('upload-unknown')
@@ -200,76 +191,6 @@ export function createUploads({ storage, blobs, expiryMs, smallBytes, now = Date
     if (from) return from
     if (await storage.stat(contentKey(session.id))) return undefined
     return write(session, from, chunk, true) // a blob of no bytes
-  }
-
-  /**
-   * The session's bytes become content, the content is checked, and the repository gets its link. Of all who try to end
-   * one session, the one that leaves the ending decides (`recorded`: others may hold the session's name).
-   */
-  async function settle(
-    repository: string,
-    session: Session,
-    digest: Digest,
-    state: UploadState | undefined,
-    recorded: boolean
-  ): Promise<void> {
-    const known = hashes.take(session)
-    const key = contentKey(session.id)
-    const endedByAnother = async (): Promise<void> => {
-      const ending = await endings.find(session.id)
-      // Which content it is has been settled, so nobody links this one any more.
-      if (ending && ending.content !== session.id) await storage.delete([key], { durable: false })
-      await repeat(repository, session, digest, ending)
-    }
-    const committed = await storage.commit(session.id, key, state)
-    if (!committed) return endedByAnother()
-    const algorithm = algorithmOf(digest)
-    const hashed = committed.existed ? undefined : digestIfSame(known, state, algorithm)
-    const actual = hashed ?? (await digestContent(session, algorithm))
-    if (actual === undefined) return endedByAnother()
-    // Content that has been there for a while may be about to be collected (docs/storage.md, "Collecting").
-    if (!hashed && !(await blobs.mayLink(session.id))) throw new RegistryError('upload-unknown')
-    if (actual !== digest) {
-      if (recorded && !(await end(session, NO_BLOB))) return endedByAnother()
-      if (!committed.existed) await storage.delete([key], { durable: false })
-      throw new RegistryError('digest-mismatch', { digest, actual })
-    }
-    // Which content it is goes into the ending, so that nobody links the session's own once it may be deleted.
-    const shared = committed.size > smallBytes ? await blobs.shareable(digest) : undefined
-    const content = shared?.content ?? session.id
-    if (recorded && !(await end(session, { digest, content }))) return endedByAnother()
-    await publish(repository, session, { digest, content }, committed.size)
-  }
-
-  /** Undefined: another request has ended the session meanwhile, and deleted its content. */
-  async function digestContent(session: Session, algorithm: Algorithm): Promise<Digest | undefined> {
-    const body = await storage.read(contentKey(session.id))
-    if (body) return digestChunks(body.chunks, algorithm)
-    if (await endings.find(session.id)) return undefined
-    throw new StorageError('unavailable', 'content went while it was being checked')
-  }
-
-  /** The link, which makes the blob. The session's own bytes go where the registry had them already. */
-  async function publish(repository: string, { id }: Session, { digest, content }: Made, size: number): Promise<void> {
-    if (content === id) return blobs.publish(repository, digest, content, size)
-    await blobs.link(repository, digest, content, size)
-    await storage.delete([contentKey(id)], { durable: false })
-  }
-
-  /** A closing PUT on a session that has ended: good again if it ended with this digest and the blob is there. */
-  async function repeat(repository: string, session: Session, digest: Digest, ending?: Ending): Promise<void> {
-    if (ending?.digest !== digest) throw new RegistryError('upload-unknown')
-    if (await blobs.rely(repository, digest)) return
-    // The process that ended it may have died before its link. A deleted blob's content has an orphan entry.
-    const stored = await storage.stat(contentKey(ending.content))
-    if (!stored || (await blobs.orphaned(ending.content))) throw new RegistryError('upload-unknown')
-    await publish(repository, session, ending, stored.size)
-  }
-
-  /** Leaves how the session ended; false: somebody did before. */
-  function end(session: Session, ending: Ending): Promise<boolean> {
-    hashes.take(session)
-    return endings.leave(session.id, ending)
   }
 
   return { start, status, append, finish, single, cancel, expire }

@@ -3,8 +3,8 @@ import { repositoryNames } from './gc/listing.ts'
 import { createPace } from './gc/pace.ts'
 import { placeOf } from './keys.ts'
 import type { Sparse } from './manifests.ts'
-import { matcherOf } from './names.ts'
 import { createOrphans } from './orphans.ts'
+import { matcherOf } from './patterns.ts'
 import type { Registry } from './registry.ts'
 import { type Check, wantedNames } from './verify/check.ts'
 import { checkContents } from './verify/contents.ts'
@@ -38,7 +38,7 @@ export interface Progress {
 export interface VerifyOptions {
   /** Mend what has one right answer. Default false: nothing is written. */
   repair?: boolean | undefined
-  /** Only the repositories that this matches, where `*` stands for any text, and the contents that they link. */
+  /** Only the repositories that this pattern says (src/registry/patterns.ts), and the contents that they link. */
   repository?: string | undefined
   /** Go on behind this position of an earlier run. */
   after?: string | undefined

@@ -181,7 +181,7 @@ export const mutations: Mutation[] = [
     rule: 'an old record is written anew',
     edits: [
       [
-        'manifests.ts',
+        'manifest-records.ts',
         'newest !== undefined && newest.ageMs < graceMs / 2 && !damaged',
         'newest !== undefined && !damaged'
       ]
@@ -217,11 +217,11 @@ export const mutations: Mutation[] = [
       [
         'manifests.ts',
         '    await parallel(naming, 8, ([tag, values]) => tags.drop(name, tag, values))\n',
-        '    await storage.delete(records)\n    await parallel(naming, 8, ([tag, values]) => tags.drop(name, tag, values))\n'
+        '    await storage.delete(recorded)\n    await parallel(naming, 8, ([tag, values]) => tags.drop(name, tag, values))\n'
       ],
       [
         'manifests.ts',
-        '    await storage.delete(referring)\n    await storage.delete(records)\n',
+        '    await storage.delete(referring)\n    await storage.delete(recorded)\n',
         '    await storage.delete(referring)\n'
       ]
     ],
@@ -280,7 +280,7 @@ export const mutations: Mutation[] = [
     rule: 'of all who end a session one decides',
     edits: [
       [
-        'uploads.ts',
+        'upload-closings.ts',
         'if (recorded && !(await end(session, { digest, content }))) return endedByAnother()',
         'if (recorded) await end(session, { digest, content })'
       ]
@@ -291,7 +291,7 @@ export const mutations: Mutation[] = [
     rule: 'the end of a session says which content it became',
     edits: [
       [
-        'uploads.ts',
+        'upload-closings.ts',
         'if (recorded && !(await end(session, { digest, content }))) return endedByAnother()',
         'if (recorded && !(await end(session, { digest, content: session.id }))) return endedByAnother()'
       ]

@@ -660,8 +660,10 @@ t.test('more than fits a page', async t => {
 t.test('only the repositories that a pattern matches', async t => {
   for (const [pattern, expected] of [
     ['app', ['app']],
-    ['team/*', ['team/app', 'team/b/app']],
-    ['*app', ['app', 'team/app', 'team/b/app']],
+    ['team/*', ['team/app']],
+    ['team/**', ['team/app', 'team/b/app']],
+    ['*', ['app', 'team']],
+    ['**app', ['app', 'team/app', 'team/b/app']],
     ['te.m/*', []]
   ] as const) {
     const world = createCollecting()

@@ -22,6 +22,7 @@ import type { Round } from './round.ts'
  */
 export async function collectDangling(round: Round, name: string): Promise<void> {
   await collectTags(round, name)
+  await collectEmptyTags(round, name)
   await collectReferrers(round, name)
   await collectReverses(round, name)
 }
@@ -54,7 +55,8 @@ async function* oldTags(round: Round, name: string): AsyncGenerator<[Digest, Tag
   }
 }
 
-async function _collectEmptyTags(round: Round, name: string): Promise<void> {
+/** A deletion that a crash cut short leaves a folder without a value, which a folder of a disk lists as a tag. */
+async function collectEmptyTags(round: Round, name: string): Promise<void> {
   for await (const tags of unnamed(listedTags(round, name), () => tagsWithValues(round, name), round.batch)) {
     for (const tag of tags) await round.registry.tags.drop(name, tag, [])
   }

@@ -1,8 +1,8 @@
 import type { Digest } from '../digest.ts'
 import { type AgedKey, batches, grouped } from '../gc/listing.ts'
 import { blobsOf, linksOf, manifestsOf, parseFolderDigest, parseLink, recordsOf, referrerKeys } from '../keys.ts'
+import { readRecord } from '../manifest-records.ts'
 import { type Manifest, type ManifestReference, parseManifest } from '../manifest-schema.ts'
-import { readRecord } from '../manifests.ts'
 import { parallel } from '../parallel.ts'
 import { type Check, keysOf, SETTLED_MS, WIDTH } from './check.ts'
 

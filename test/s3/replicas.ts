@@ -4,6 +4,7 @@ import { beginPush, breakOff, finishPush, moveTo, offsetOf } from '../reliabilit
 import { allWhole, imagePushes, latestIsOneOf, pushAll, type Stored } from '../reliability/pushes.ts'
 import { withScratch } from '../reliability/scratch.ts'
 import { startServer } from '../reliability/server-process.ts'
+import { passingClients } from './counted.ts'
 import { chunkedUploads, deletions, referrers, tagMoves } from './load.ts'
 import { startBalancer } from './nginx.ts'
 import { startMinio, startVersitygw } from './servers.ts'
@@ -23,6 +24,7 @@ await withScratch(15, async (checks, scratch) => {
     const { url } = balancer
     const check = (what: string, run: () => Promise<string | undefined>) => checks.check(`${s3.name}: ${what}`, run)
 
+    await check('the clients', () => passingClients(url))
     const pushes = imagePushes(1)
     const stored: Stored[] = []
     await check('pushes, chunks, tag moves, deletions and referrers at once', async () => {

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-import { Command } from 'commander'
+import { Command, CommanderError } from 'commander'
+import { addConfig } from './cli/config.ts'
 import { addGc } from './cli/gc.ts'
 import { addHtpasswd } from './cli/htpasswd.ts'
 import { addPolicy } from './cli/policy.ts'
@@ -8,11 +9,17 @@ import { CommandError } from './cli/store.ts'
 import { addVerify } from './cli/verify.ts'
 import { addWhy } from './cli/why.ts'
 import { variablesText } from './config/schema.ts'
-import { ConfigError, configWarnings, loadConfig } from './config.ts'
+import { ConfigError } from './config.ts'
 import { StartError, serve } from './server.ts'
 import { version } from './version.ts'
 
+/** Exit codes beside 0; README.md tells what they mean. */
+const FAILED = 1
+const MISUSED = 2
+
 const program = new Command('marina-distribution')
+  // First, since commands take it over as they are added.
+  .exitOverride()
   .description('A registry for container images and every other OCI artifact.')
   .version(version)
   .addHelpText('after', `\nEnvironment variables (docs/configuration.md tells more):\n${variablesText()}`)
@@ -22,13 +29,7 @@ program
   .description('run the registry until SIGTERM or SIGINT (the default)')
   .action(() => serve(process.env))
 
-program
-  .command('config')
-  .description('look at the configuration')
-  .command('check')
-  .description('tell every problem of the environment variables; exit code 1 if there is one')
-  .action(checkConfig)
-
+addConfig(program)
 addGc(program)
 addWhy(program)
 addVerify(program)
@@ -36,16 +37,18 @@ addRepository(program)
 addHtpasswd(program)
 addPolicy(program)
 
+// Whoever reads what a command writes may have seen enough, as `head` has: that is no crash.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+  process.exit(FAILED)
+})
+
 try {
   await program.parseAsync()
 } catch (error) {
+  // It has said what is wrong, or has shown what was asked for.
+  if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : MISUSED)
   const forOperator = [ConfigError, StartError, CommandError].some(kind => error instanceof kind)
   console.error(forOperator ? (error as Error).message : error)
-  process.exit(1)
-}
-
-function checkConfig(): void {
-  loadConfig(process.env)
-  for (const warning of configWarnings(process.env)) console.error(warning)
-  console.log('configuration is good')
+  process.exit(FAILED)
 }

@@ -1,8 +1,11 @@
 import { type AccessSettings, readAccess } from './config/access.ts'
 import { type UnknownNames, unknownNames } from './config/names.ts'
 import { createReader } from './config/reader.ts'
+import { registryNames } from './config/registry-names.ts'
+import { registryProblems } from './config/registry-report.ts'
 import { readS3, type S3Settings } from './config/s3.ts'
 import { ConfigSchema, s3VariableNames, variableNames } from './config/schema.ts'
+import { fileNameOf } from './config/sources.ts'
 import { readTlsSettings, type TlsSettings } from './config/tls.ts'
 import type { TrustProxy } from './config/values.ts'
 
@@ -102,7 +105,7 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
   if (access) config.access = access
   const tls = readTlsSettings(reader)
   if (tls) config.tls = tls
-  const problems = [...lookForUnknownNames(env).problems, ...reader.problems]
+  const problems = [...lookForUnknownNames(env).problems, ...reader.problems, ...registryProblems(env, reader)]
   if (problems.length > 0) throw new ConfigError(problems)
   return config
 }
@@ -110,9 +113,11 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
 /** Lines about variables that look like settings of the registry and have no effect. */
 export function configWarnings(env: NodeJS.ProcessEnv): string[] {
   const { warnings } = lookForUnknownNames(env)
-  if (createReader(env).read('STORAGE_DRIVER') === 's3') return warnings
+  const { read, sourceOf } = createReader(env)
+  if (read('STORAGE_DRIVER') === 's3') return warnings
   // The names that are the AWS SDK's are often there for other programs.
-  const idle = s3VariableNames.filter(name => name.startsWith('S3_') && env[name]?.trim())
+  const set = s3VariableNames.map(name => sourceOf(name)?.name ?? '')
+  const idle = set.filter(name => /^(S3_|REGISTRY_STORAGE_)/.test(name))
   if (idle.length > 0) warnings.push(`${idle.join(', ')}: no effect while STORAGE_DRIVER is "filesystem"`)
   return warnings
 }
@@ -122,5 +127,6 @@ export const defaults: Readonly<Config> = Object.freeze(loadConfig({}))
 
 function lookForUnknownNames(env: NodeJS.ProcessEnv): UnknownNames {
   const aliases = Object.values(ConfigSchema.properties).flatMap(variable => variable.alias ?? [])
-  return unknownNames(env, [...variableNames, ...aliases])
+  const files = variableNames.filter(name => ConfigSchema.properties[name].secret).map(fileNameOf)
+  return unknownNames(env, [...variableNames, ...aliases, ...files, ...Object.keys(registryNames)])
 }

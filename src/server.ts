@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from './app.ts'
+import { registryNote } from './config/registry-report.ts'
 import { type Config, configWarnings, defaults, loadConfig } from './config.ts'
 import { StorageError } from './storage/driver.ts'
 
@@ -43,6 +44,8 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
     await app.close()
     throw startError(error, config)
   }
+  const note = registryNote(env)
+  if (note !== undefined) app.log.info(note)
   for (const warning of configWarnings(env)) app.log.warn(warning)
 }
 

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { editDistance } from '../src/config/names.ts'
+import { registryNamesTable } from '../src/config/registry-names.ts'
 import type { S3Settings } from '../src/config/s3.ts'
 import {
   accessVariableNames,
@@ -478,7 +479,8 @@ t.test('no text breaks the reading: it gives a value or a ConfigError', async t 
 
 t.test("the documentation's tables are the schema's", async t => {
   const file = readFileSync(new URL('../docs/configuration.md', import.meta.url), 'utf8')
-  const tables = [generalNames, accessVariableNames, tlsVariableNames, s3VariableNames].map(configurationTable)
+  const groups = [generalNames, accessVariableNames, tlsVariableNames, s3VariableNames]
+  const tables = [...groups.map(configurationTable), registryNamesTable()]
   for (const table of tables) {
     if (!t.ok(file.includes(`\n\n${table}\n\n`))) t.comment(`docs/configuration.md needs this table:\n${table}`)
   }

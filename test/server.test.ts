@@ -111,6 +111,20 @@ t.test('the command line', async t => {
       /^configuration is good\n$/,
       /^LOG_DIRECTORY is not a variable [^\n]*\n$/
     ],
+    [
+      ['config', 'print'],
+      { REGISTRY_HTTP_ADDR: ':5001', LOG_LEVEL: 'debug', AWS_SECRET_ACCESS_KEY: 'hush', READ_ONLY: 'x' },
+      1,
+      /^PORT=5001 +# alias REGISTRY_HTTP_ADDR\nHOST=:: +# default\n.*LOG_LEVEL=debug +# environment\n.*AWS_SECRET_ACCESS_KEY=… +# environment\n/s,
+      /^READ_ONLY is "x"[^\n]*\n$/
+    ],
+    [
+      ['config', 'print', '--json'],
+      { STORAGE_TYPE: 'filesystem', AWS_SESSION_TOKEN_FILE: '/dev/null' },
+      0,
+      /"name": "STORAGE_DRIVER",\n +"value": "filesystem",\n +"source": "alias",\n +"from": "STORAGE_TYPE".*"name": "AWS_SESSION_TOKEN",\n +"value": "…",\n +"source": "file",\n/s,
+      /^$/
+    ],
     [['config', 'check'], { PORT: 'x', LOG_FORMAT: 'y' }, 1, /^$/, /^PORT is "x"[^\n]*\nLOG_FORMAT is "y"[^\n]*\n$/],
     [['policy', 'check', 'ci', 'push', 'a/b'], {}, 1, /^$/, /^there is no access control: [^\n]*\n$/],
     [['policy', 'check', 'ci', 'push', 'A'], { AUTH_ANONYMOUS: 'pull' }, 1, /^$/, /^"A" is not [^\n]*\n$/],
@@ -128,6 +142,11 @@ t.test('the command line', async t => {
       /^denied: no rule lets a client without a login push in a\/b\n$/,
       /^$/
     ],
+    [['--nothing'], {}, 2, /^$/, /^error: unknown option '--nothing'\n$/],
+    [['nothing'], {}, 2, /^$/, /^error: .*\n$/],
+    [['config'], {}, 2, /^$/, /^Usage: marina-distribution config /],
+    [['gc', '--help'], {}, 0, /^Usage: marina-distribution gc /, /^$/],
+    [['policy', 'check', '-', 'write', 'a/b'], {}, 2, /^$/, /^error: .*Allowed choices are pull, push, delete\.\n$/],
     [['htpasswd', 'a:b'], {}, 1, /^$/, /^"a:b" can't be a user: [^\n]*\n$/],
     [['htpasswd', 'alice'], {}, 1, /^$/, /^the password is empty\n$/],
     [[], { PORT: '70000' }, 1, /^$/, /^PORT is "70000"; allowed: a whole number from 0 to 65535\n$/],
@@ -141,6 +160,28 @@ t.test('the command line', async t => {
       t.match(running.err, err)
     })
   }
+})
+
+t.test('names of CNCF Distribution serve, and the log says what each became', async t => {
+  const path = folder(t)
+  const running = run(t, {
+    REGISTRY_HTTP_ADDR: '127.0.0.1:0',
+    REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: path,
+    REGISTRY_HTTP_SECRET: 'hush',
+    REGISTRY_PROXY_REMOTEURL: 'https://registry-1.docker.io'
+  })
+  const [note, warning] = await until('both lines', () => {
+    const [first, ...lines] = running.out.split('\n').slice(0, -1)
+    return lines.length >= 2 && first?.includes(`content in ${path}`) && lines.map(line => JSON.parse(line))
+  })
+  t.match(note, {
+    level: 30,
+    msg: /^REGISTRY_HTTP_ADDR became HOST=127.0.0.1 and PORT=0; REGISTRY_HTTP_SECRET is not needed .*; REGISTRY_STORAGE_FIL/
+  })
+  t.match(warning, { level: 40, msg: /^REGISTRY_PROXY_REMOTEURL is not a variable/ })
+  t.notMatch(running.out, /hush/)
+  running.kill('SIGTERM')
+  t.equal(await running.exited, 0)
 })
 
 t.test('a folder that can not be used stops the start with one line', async t => {

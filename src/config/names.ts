@@ -1,8 +1,11 @@
-/** Variables that begin so are ours; others of the environment are nobody's business. */
-const OUR_PREFIXES = /^(S3|STORAGE|AUTH|TLS|LOG|GC|UPLOAD|MANIFEST|TAGS)_/
+/** Variables that begin so are ours, or mean ours; others of the environment are nobody's business. */
+const OUR_PREFIXES = /^(S3|STORAGE|AUTH|TLS|LOG|GC|UPLOAD|MANIFEST|TAGS|REGISTRY)_/
 
 /** Typing errors that we take for the name meant: two letters wrong, missing or too many. */
 const NEAR = 2
+
+/** So short that two letters make another word: `REGISTRY_PATH` is not meant for `REGISTRY_AUTH`. */
+const SHORT = /^REGISTRY_.{1,5}$/
 
 export interface UnknownNames {
   /** Names that are almost a known one: the start stops, as the setting would silently not count. */
@@ -35,8 +38,8 @@ function isKubernetesLink(name: string, value: string): boolean {
 
 function nearest(name: string, known: readonly string[]): string | undefined {
   return known
-    .map(candidate => ({ candidate, distance: editDistance(name, candidate) }))
-    .filter(({ distance }) => distance <= NEAR)
+    .map(candidate => ({ candidate, distance: editDistance(name.toUpperCase(), candidate.toUpperCase()) }))
+    .filter(({ candidate, distance }) => distance <= (SHORT.test(candidate) ? 1 : NEAR))
     .sort((a, b) => a.distance - b.distance)[0]?.candidate
 }
 

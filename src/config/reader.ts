@@ -1,5 +1,6 @@
 import { Value } from '@sinclair/typebox/value'
 import { ConfigSchema, type VariableName, type VariableValue } from './schema.ts'
+import { createSources, type Source } from './sources.ts'
 
 /**
  * Reads variables of an environment. Problems are gathered, each one line: the variable, what was given, what is
@@ -7,48 +8,51 @@ import { ConfigSchema, type VariableName, type VariableValue } from './schema.ts
  */
 export function createReader(env: NodeJS.ProcessEnv) {
   const problems: string[] = []
-
-  // Text that is empty counts as not set: that is how a compose file or a chart leaves something out.
-  const textOf = (name = ''): string => env[name]?.trim() ?? ''
-  // The AWS SDK's own rule for the names that we share with it.
-  const ignored = textOf('AWS_IGNORE_CONFIGURED_ENDPOINT_URLS') === 'true' ? 'AWS_ENDPOINT_URL' : undefined
+  const sources = createSources(env)
 
   function isSet(name: VariableName): boolean {
     return sourceOf(name) !== undefined
   }
 
-  /** The name under which the variable is set, if it is. */
-  function sourceOf(name: VariableName): string | undefined {
-    const { alias, fallbacks = [] } = ConfigSchema.properties[name]
-    const usable = fallbacks.filter(fallback => ignored === undefined || !fallback.startsWith(ignored))
-    return [name, alias, ...usable].find(candidate => textOf(candidate) !== '')
+  /** Where the variable is set, if it is. */
+  function sourceOf(name: VariableName): Source | undefined {
+    return sources.of(name)[0]
   }
 
   function read<N extends VariableName>(name: N): VariableValue<N> {
     const variable = ConfigSchema.properties[name]
-    const { alias } = variable
-    const [given, other] = [textOf(name), textOf(alias)]
-    if (given && other && given !== other) {
-      problems.push(
-        `${name} is ${quote(given)} and ${alias} is ${quote(other)}; allowed: one of them, or both the same`
-      )
-    }
-    const source = sourceOf(name)
+    const [source, ...others] = sources.of(name)
+    if (source) problems.push(...others.flatMap(other => conflict(name, source, other)))
     try {
-      if (source !== undefined) return Value.Decode(variable, textOf(source))
+      if (source) return Value.Decode(variable, source.text)
     } catch {
-      const shown = variable.secret ? '"…"' : quote(textOf(source))
-      problems.push(`${source} is ${shown}; allowed: ${variable.allowed}`)
+      // What a file holds is shown nowhere; which file it is may be.
+      const shown = variable.secret && source?.kind !== 'file' ? '"…"' : quote(source!.given)
+      const allowed = source!.text === undefined ? source!.allowed : undefined
+      problems.push(`${source!.name} is ${shown}; allowed: ${allowed ?? variable.allowed}`)
     }
     return (variable.default === '' ? undefined : Value.Decode(variable, variable.default)) as VariableValue<N>
   }
 
-  return { problems, isSet, read }
+  return { problems, isSet, sourceOf, read }
 }
 
 export type Reader = ReturnType<typeof createReader>
 
-/** Problems end up in logs, where a password in a URL has no place. */
-function quote(text: string): string {
-  return JSON.stringify(text.replace(/\/\/.*@/s, '//…@'))
+/** Two names that mean the same variable and do not agree. */
+function conflict(name: VariableName, one: Source, other: Source): string[] {
+  if (one.kind === 'file' || other.kind === 'file') {
+    return [`${one.name} and ${other.name} are both set; allowed: one of them`]
+  }
+  if (one.text === other.text) return []
+  const shown = ({ name: set, given }: Source) =>
+    `${set} is ${ConfigSchema.properties[name].secret ? '"…"' : quote(given)}`
+  return [`${shown(one)} and ${shown(other)}; allowed: one of them, or both the same`]
+}
+
+export const quote = (text: string): string => JSON.stringify(masked(text))
+
+/** For logs and screens, where a password in a URL has no place. */
+export function masked(text: string): string {
+  return text.replace(/\/\/.*@/s, '//…@')
 }

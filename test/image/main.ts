@@ -123,6 +123,19 @@ await withScratch(15, async (checks, { folder }) => {
     await server.end()
     return undefined
   })
+  await check('names of CNCF Distribution count, as they stand in a compose file', async () => {
+    const names = ['STORAGE_FILESYSTEM_ROOTDIRECTORY=/var/lib/registry', 'STORAGE_DELETE_ENABLED=false']
+    const server = await start([
+      ...names.flatMap(name => ['--env', `REGISTRY_${name}`]),
+      '--tmpfs',
+      '/var/lib/registry'
+    ])
+    assert.match(await logs(server.name), /became STORAGE_PATH=\/var\/lib\/registry; .* became DELETE_ENABLED=false/)
+    await pushBlob(server.url)
+    assert.deepEqual(await readdir(server.data), [])
+    await server.end()
+    return undefined
+  })
   await check('health is told by the exit code', async () => {
     const health = '/app/dist/src/container/health.js'
     const asked = podman(

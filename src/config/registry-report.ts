@@ -1,0 +1,35 @@
+import { masked, quote, type Reader } from './reader.ts'
+import { type RegistryName, registryNames } from './registry-names.ts'
+import { ConfigSchema, type VariableName } from './schema.ts'
+
+/** One line that tells what each name of CNCF Distribution became; undefined: none is set. */
+export function registryNote(env: NodeJS.ProcessEnv): string | undefined {
+  const parts = Object.entries(registryNames).flatMap(([name, meaning]) => {
+    const text = env[name]?.trim()
+    return text ? [`${name} ${outcome(meaning, text)}`] : []
+  })
+  return parts.length === 0 ? undefined : parts.join('; ')
+}
+
+function outcome({ becomes = {}, unneeded }: RegistryName, text: string): string {
+  if (unneeded !== undefined) return `is not needed (${unneeded})`
+  const made = Object.entries(becomes).map(([variable, make]) => [variable as VariableName, make(text)] as const)
+  const set = made.filter(([, value]) => value)
+  if (set.length === 0) return 'says what holds without it'
+  const shown = set.map(
+    ([variable, value = '']) => `${variable}=${ConfigSchema.properties[variable].secret ? '…' : masked(value)}`
+  )
+  return `became ${shown.join(' and ')}`
+}
+
+/**
+ * A registry that was closed must not become an open one: `REGISTRY_AUTH` names a kind of access control, and without
+ * what that needs there would be none.
+ */
+export function registryProblems(env: NodeJS.ProcessEnv, { isSet }: Reader): string[] {
+  const kind = env.REGISTRY_AUTH?.trim()
+  if (!kind) return []
+  if (kind !== 'htpasswd') return [`REGISTRY_AUTH is ${quote(kind)}; allowed: \`htpasswd\``]
+  if (isSet('AUTH_HTPASSWD_FILE')) return []
+  return ['REGISTRY_AUTH is "htpasswd", and there is no file of users; allowed: with REGISTRY_AUTH_HTPASSWD_PATH']
+}

@@ -13,6 +13,10 @@ declare module 'fastify' {
     action?: Action
   }
   interface FastifyRequest {
+    /** Who sends it, as far as access control has found out; undefined where there is none. */
+    caller: Caller | undefined
+    /** The user whose credentials turned out wrong, where there is such a user. */
+    claimedUser: string | undefined
     /** Whether the caller may do this in a repository. */
     may(action: RepositoryAction, repository: string): boolean
     /** Tells of a repository whether the caller may pull it; undefined: they may pull all. */
@@ -36,6 +40,8 @@ const loadOpenAccess = async () => (await import('../src/access/open.ts')).openA
  */
 async function accessControl(app: FastifyInstance, { access: settings }: AccessPluginOptions): Promise<void> {
   app.addHook('onRoute', requireAction)
+  app.decorateRequest('caller', undefined)
+  app.decorateRequest('claimedUser', undefined)
   if (settings === undefined) {
     app.decorateRequest('may', () => true)
     app.decorateRequest('readable', () => undefined)
@@ -45,20 +51,20 @@ async function accessControl(app: FastifyInstance, { access: settings }: AccessP
   const access = openAccess(settings, app.log)
   app.addHook('onClose', async () => access.close())
 
-  const callers = new WeakMap<FastifyRequest, Caller>()
   app.decorateRequest('may', function (this: FastifyRequest, action: RepositoryAction, repository: string) {
-    return access.may(callers.get(this)!, action, repository)
+    return access.may(this.caller!, action, repository)
   })
   app.decorateRequest('readable', function (this: FastifyRequest) {
-    return access.readable(callers.get(this)!)
+    return access.readable(this.caller!)
   })
   app.addHook('onRequest', async (request: FastifyRequest, reply: FastifyReply) => {
     if (request.is404) return
     try {
       const certified = settings.certificates ? certificateUser(request.raw.socket) : undefined
-      const caller = await access.identify(parseBasic(request.headers.authorization), certified)
-      callers.set(request, caller)
-      access.check(caller, request.routeOptions.config.action!, repositoryOf(request))
+      const credentials = parseBasic(request.headers.authorization)
+      if (credentials && access.knows(credentials.user)) request.claimedUser = credentials.user
+      request.caller = await access.identify(credentials, certified)
+      access.check(request.caller, request.routeOptions.config.action!, repositoryOf(request))
     } catch (error) {
       if (error instanceof RegistryError && error.kind === 'unauthorized') reply.header('www-authenticate', BASIC)
       throw error

@@ -16,6 +16,8 @@ import { version } from './version.ts'
 export interface BuildOptions {
   /** Storage to use instead of the configured one; for tests. */
   storage?: StorageDriver
+  /** Where the log goes instead of stdout; for tests. */
+  log?: { write(line: string): void }
   /** ms since 1970; for tests. */
   now?: () => number
 }
@@ -24,9 +26,9 @@ export interface BuildOptions {
  * The app factory: a registry, ready to listen or to be driven with `inject()`. It listens on nothing itself.
  * Throws StorageError with one sentence for the operator when the storage can't be used.
  */
-export async function buildApp(config: Config, { storage, now }: BuildOptions = {}): Promise<FastifyInstance> {
+export async function buildApp(config: Config, { storage, log, now }: BuildOptions = {}): Promise<FastifyInstance> {
   const app = Fastify({
-    logger: loggerOptions(config) ?? false,
+    logger: log ? { level: config.logLevel, stream: log } : (loggerOptions(config) ?? false),
     logController: requestLog(config.logRequests),
     trustProxy: config.trustProxy,
     clientErrorHandler: onClientError,

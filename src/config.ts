@@ -50,6 +50,8 @@ export interface Config {
   cacheMemoryBytes: number
   /** Undefined: everybody may do everything. */
   access?: AccessSettings
+  /** Whether writes, denials and logins are logged apart. Undefined: with access control they are. */
+  auditLog?: boolean | undefined
   /** Undefined: plain HTTP. */
   tls?: TlsSettings
 }
@@ -93,7 +95,8 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
     gcGraceMs: read('GC_GRACE'),
     gcIntervalMs: read('GC_INTERVAL'),
     bufferMemoryBytes: read('BUFFER_MEMORY'),
-    cacheMemoryBytes: read('CACHE_MEMORY')
+    cacheMemoryBytes: read('CACHE_MEMORY'),
+    auditLog: read('AUDIT_LOG')
   }
   if (config.storageDriver === 's3') {
     config.s3 = readS3(reader)

@@ -1,6 +1,7 @@
 import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import access from '../plugins/access.ts'
+import audit from '../plugins/audit.ts'
 import contentNegotiation from '../plugins/content-negotiation.ts'
 import cors from '../plugins/cors.ts'
 import errors from '../plugins/errors.ts'
@@ -37,6 +38,7 @@ export interface MarinaOptions
       | 'redirectExpiryMs'
       | 'metadataTtlMs'
       | 'access'
+      | 'auditLog'
       | 'readOnly'
       | 'immutableTags'
       | 'corsOrigins'
@@ -91,6 +93,7 @@ async function registerApi(
   if (options.corsOrigins.length > 0) await app.register(cors, { origins: options.corsOrigins })
   await app.register(ociRouting)
   await app.register(access, { access: options.access })
+  if (options.auditLog ?? options.access !== undefined) await app.register(audit)
   if (options.readOnly) await app.register(readOnly)
   await app.register(contentNegotiation)
 

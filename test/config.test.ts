@@ -68,7 +68,8 @@ t.test('an empty environment gives the documented defaults', async t => {
     gcGraceMs: 24 * 3600 * 1000,
     gcIntervalMs: 24 * 3600 * 1000,
     bufferMemoryBytes: 64 * 2 ** 20,
-    cacheMemoryBytes: 64 * 2 ** 20
+    cacheMemoryBytes: 64 * 2 ** 20,
+    auditLog: undefined
   })
 })
 

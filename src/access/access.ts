@@ -27,6 +27,9 @@ export function createAccess({ passwords, certificates, policy }: AccessOptions)
     throw new RegistryError('unauthorized')
   }
 
+  /** Whether there is such a user, whoever claims to be it. */
+  const knows = (user: string): boolean => passwords?.has(user) ?? false
+
   /** Whether the caller may do this in a repository, be it there or not. */
   function may(caller: Caller, action: RepositoryAction, repository: string): boolean {
     return policy().allows(caller, action, repository)
@@ -53,7 +56,7 @@ export function createAccess({ passwords, certificates, policy }: AccessOptions)
     return repository => may(caller, 'pull', repository)
   }
 
-  return { identify, may, check, readable }
+  return { identify, knows, may, check, readable }
 }
 
 export type Access = ReturnType<typeof createAccess>

@@ -62,7 +62,7 @@ export function createPasswords(file: () => Htpasswd, matches: Matches = bcryptV
     return false
   }
 
-  return { verify }
+  return { verify, has: (user: string): boolean => file().hashes.has(user) }
 }
 
 /** Runs work with at most `width` at a time, in the order asked for. */

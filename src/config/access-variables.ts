@@ -1,4 +1,4 @@
-import { choice, optional, text } from './values.ts'
+import { boolean, choice, optional, text } from './values.ts'
 
 /** The variables of access control. */
 export const accessVariables = {
@@ -31,5 +31,13 @@ export const accessVariables = {
       },
       ['none', 'pull']
     )
+  ),
+  AUDIT_LOG: optional(
+    boolean({
+      default: '',
+      unset: '`true` with access control, else `false`',
+      description:
+        'Whether each write, denial and login is logged in a line of its own with `audit: true`, at any `LOG_LEVEL` but `silent`.'
+    })
   )
 }

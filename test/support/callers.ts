@@ -1,10 +1,13 @@
 import { hashPassword } from '../../src/access/passwords.ts'
 import { type Client, createClient, type Send } from './client.ts'
+import { keepSecret } from './secrets.ts'
 
 /** The header of a user and a password. */
-export const basic = (user: string, password: string): { authorization: string } => ({
-  authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
-})
+export function basic(user: string, password: string): { authorization: string } {
+  const encoded = Buffer.from(`${user}:${password}`).toString('base64')
+  keepSecret(password, encoded)
+  return { authorization: `Basic ${encoded}` }
+}
 
 /** A client that sends these headers with every request. */
 export function withHeaders(send: Send, headers: Record<string, string>): Client {

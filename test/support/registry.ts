@@ -9,6 +9,7 @@ import type { StorageDriver } from '../../src/storage/driver.ts'
 import { openFilesystem } from '../../src/storage/filesystem.ts'
 import { createMemory } from '../../src/storage/memory.ts'
 import { type Client, createClient, overInject, overSocket } from './client.ts'
+import { createSecretiveLog } from './secrets.ts'
 
 /** What the HTTP tests run on: what needs nothing but this machine, or an S3 server where one is named. */
 const drivers: Record<string, (t: Test) => Promise<StorageDriver>> = process.env.S3_TEST_ENDPOINT
@@ -23,6 +24,8 @@ async function scratch(t: Test): Promise<string> {
 
 export interface Settings extends Partial<Config> {
   now?: () => number
+  /** Sees each line of the log. */
+  onLog?: (line: Record<string, unknown>) => void
 }
 
 export interface Opened extends Client {
@@ -36,10 +39,14 @@ export interface Opened extends Client {
 
 /** The app over a store, and a client of it. */
 export async function openRegistry(t: Test, storage: StorageDriver, settings: Settings = {}): Promise<Opened> {
-  const { now, ...config } = settings
-  const quiet = { ...defaults, logLevel: 'silent' as const, openapiEnabled: false, ...config }
-  const app = await buildApp(quiet, { storage, ...(now && { now }) })
-  t.teardown(() => app.close())
+  const { now, onLog, ...config } = settings
+  const all = { ...defaults, logLevel: 'trace' as const, openapiEnabled: false, ...config }
+  const log = createSecretiveLog(onLog)
+  const app = await buildApp(all, { storage, log, ...(now && { now }) })
+  t.teardown(async () => {
+    await app.close()
+    log.assertSecretive()
+  })
   return {
     ...createClient(overInject(app)),
     app,

@@ -6,6 +6,7 @@ import { parseBasic } from '../src/http/authorization.ts'
 import { certificateUser } from '../src/http/certificate.ts'
 import type { EndpointParams } from '../src/http/endpoints.ts'
 import { RegistryError } from '../src/registry/errors.ts'
+import { createRobots } from '../src/registry/robots.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -27,6 +28,10 @@ declare module 'fastify' {
 export interface AccessPluginOptions {
   /** Undefined: everybody may do everything, and requests pass no check at all. */
   access: AccessSettings | undefined
+  /** Whether nothing may be written. Default false. */
+  readOnly?: boolean
+  /** ms since 1970. */
+  now?: (() => number) | undefined
 }
 
 const BASIC = 'Basic realm="registry", charset="UTF-8"'
@@ -38,7 +43,8 @@ const loadOpenAccess = async () => (await import('../src/access/open.ts')).openA
  * Asks of every request who sends it and whether they may, before its body: a refused push sends none. A route that does
  * not say what it lets its caller do fails at the start.
  */
-async function accessControl(app: FastifyInstance, { access: settings }: AccessPluginOptions): Promise<void> {
+async function accessControl(app: FastifyInstance, options: AccessPluginOptions): Promise<void> {
+  const { access: settings, readOnly = false, now } = options
   app.addHook('onRoute', requireAction)
   app.decorateRequest('caller', undefined)
   app.decorateRequest('claimedUser', undefined)
@@ -48,7 +54,7 @@ async function accessControl(app: FastifyInstance, { access: settings }: AccessP
     return
   }
   const openAccess = await loadOpenAccess()
-  const access = openAccess(settings, app.log)
+  const access = openAccess(settings, { log: app.log, robots: () => createRobots(app.storage), readOnly, now })
   app.addHook('onClose', async () => access.close())
 
   app.decorateRequest('may', function (this: FastifyRequest, action: RepositoryAction, repository: string) {

@@ -6,6 +6,7 @@ import { addHtpasswd } from './cli/htpasswd.ts'
 import { addPolicy } from './cli/policy.ts'
 import { addRepository } from './cli/repository.ts'
 import { CommandError } from './cli/store.ts'
+import { addToken } from './cli/token.ts'
 import { addVerify } from './cli/verify.ts'
 import { addWhy } from './cli/why.ts'
 import { variablesText } from './config/schema.ts'
@@ -36,6 +37,7 @@ addVerify(program)
 addRepository(program)
 addHtpasswd(program)
 addPolicy(program)
+addToken(program)
 
 // Whoever reads what a command writes may have seen enough, as `head` has: that is no crash.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -92,7 +92,7 @@ async function registerApi(
   })
   if (options.corsOrigins.length > 0) await app.register(cors, { origins: options.corsOrigins })
   await app.register(ociRouting)
-  await app.register(access, { access: options.access })
+  await app.register(access, { access: options.access, readOnly: options.readOnly, now })
   if (options.auditLog ?? options.access !== undefined) await app.register(audit)
   if (options.readOnly) await app.register(readOnly)
   await app.register(contentNegotiation)

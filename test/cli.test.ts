@@ -17,39 +17,16 @@ import { contentKey, GC_LEASE, linksOf, parseLink, taggedOf } from '../src/regis
 import { openFilesystem } from '../src/storage/filesystem.ts'
 import { age } from './support/age.ts'
 import { type Client, createClient } from './support/client.ts'
+import { type Outcome, runCommand } from './support/commands.ts'
 import { digestOf, IMAGE, INDEX, imageOf, indexOf, json } from './support/images.ts'
 import { type Opened, openRegistry } from './support/registry.ts'
 
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
 
-interface Outcome {
-  code: number
-  out: string
-  /** What stopped the command, as `src/cli.ts` would tell it. */
-  err: string
-}
-
 /** Runs a command in this process, on a folder. */
-async function run(t: Test, path: string, ...args: string[]): Promise<Outcome> {
-  const program = new Command('marina-distribution').exitOverride()
-  const env = { STORAGE_PATH: path }
-  for (const add of [addGc, addWhy, addRepository, addVerify]) add(program, env)
-  const [out, err] = [t.capture(console, 'log'), t.capture(console, 'error')]
-  const before = process.exitCode
-  process.exitCode = undefined
-  const texts = (calls: { args: unknown[] }[]) => calls.map(({ args }) => `${args[0]}\n`).join('')
-  try {
-    await program.parseAsync(args, { from: 'user' })
-    return { code: Number(process.exitCode ?? 0), out: texts(out()), err: texts(err()) }
-  } catch (error) {
-    return { code: 1, out: texts(out()), err: `${(error as Error).name}: ${(error as Error).message}` }
-  } finally {
-    out.restore()
-    err.restore()
-    process.exitCode = before
-  }
-}
+const run = (t: Test, path: string, ...args: string[]): Promise<Outcome> =>
+  runCommand(t, [addGc, addWhy, addRepository, addVerify], { STORAGE_PATH: path }, ...args)
 
 interface Folder extends Opened {
   path: string

@@ -357,6 +357,8 @@ t.test('access control: what is missing or does not fit is one line', async t =>
     policyFile: undefined,
     anonymous: 'pull'
   })
+  t.match(loadConfig({ AUTH_ROBOT_TOKENS: 'true', AUTH_ANONYMOUS: 'none' }).access, { robots: true, anonymous: 'none' })
+  t.match(loadConfig({ AUTH_ROBOT_TOKENS: 'true' }).access, { robots: true, htpasswdFile: undefined })
   t.equal('access' in defaults, false, 'there exactly when something of it is set')
   const cases: [NodeJS.ProcessEnv, RegExp][] = [
     [{ AUTH_HTPASSWD_FILE: '/nowhere/x' }, /^AUTH_HTPASSWD_FILE is "\/nowhere\/x": it can't be read \(ENOENT\);/],

@@ -1,11 +1,15 @@
 import { RegistryError } from '../registry/errors.ts'
 import { type Action, ANONYMOUS, type Caller, type Credentials, type RepositoryAction } from './caller.ts'
-import type { Passwords } from './passwords.ts'
 import type { Policy } from './policy.ts'
 
+/** One way of finding out whose credentials these are: undefined where they are nobody's that it knows. */
+export type Login = (credentials: Credentials) => Promise<Caller | undefined>
+
 export interface AccessOptions {
-  /** Undefined: nobody has a password. */
-  passwords: Passwords | undefined
+  /** The ways of logging in with a user and a password, in the order in which they are tried. */
+  logins: readonly Login[]
+  /** Whether there is such a user, whoever claims to be it. */
+  knows: (user: string) => boolean
   /** Whether clients may have certificates. */
   certificates: boolean
   /** The policy as it is now. */
@@ -13,9 +17,9 @@ export interface AccessOptions {
 }
 
 /** Who calls, and whether they may. It knows no HTTP: credentials come in, answers or errors go out. */
-export function createAccess({ passwords, certificates, policy }: AccessOptions) {
+export function createAccess({ logins, knows, certificates, policy }: AccessOptions) {
   // Where nobody can log in, nobody is asked to.
-  const canLogIn = passwords !== undefined || certificates
+  const canLogIn = logins.length > 0 || certificates
 
   /**
    * Whose credentials these are; without any, who the certificate of the connection says, if it has one; else the caller
@@ -23,16 +27,19 @@ export function createAccess({ passwords, certificates, policy }: AccessOptions)
    */
   async function identify(credentials: Credentials | undefined, certified: string | undefined): Promise<Caller> {
     if (!credentials) return certified === undefined ? ANONYMOUS : { user: certified }
-    if (await passwords?.verify(credentials)) return { user: credentials.user }
+    for (const login of logins) {
+      const caller = await login(credentials)
+      if (caller) return caller
+    }
     throw new RegistryError('unauthorized')
   }
 
-  /** Whether there is such a user, whoever claims to be it. */
-  const knows = (user: string): boolean => passwords?.has(user) ?? false
+  /** What decides about a caller. */
+  const rightsOf = (caller: Caller): Policy => caller.rights ?? policy()
 
   /** Whether the caller may do this in a repository, be it there or not. */
   function may(caller: Caller, action: RepositoryAction, repository: string): boolean {
-    return policy().allows(caller, action, repository)
+    return rightsOf(caller).allows(caller, action, repository)
   }
 
   /**
@@ -46,13 +53,13 @@ export function createAccess({ passwords, certificates, policy }: AccessOptions)
 
   function allows(caller: Caller, action: Exclude<Action, 'open'>, repository: string): boolean {
     if (action === 'login') return caller.user !== undefined || !canLogIn
-    if (action === 'catalog') return caller.user !== undefined || policy().allowsSomewhere(caller, 'pull')
+    if (action === 'catalog') return caller.user !== undefined || rightsOf(caller).allowsSomewhere(caller, 'pull')
     return may(caller, action, repository)
   }
 
   /** Tells of a repository whether the caller may pull it; undefined: they may pull all. */
   function readable(caller: Caller): ((repository: string) => boolean) | undefined {
-    if (policy().allowsEverywhere(caller, 'pull')) return undefined
+    if (rightsOf(caller).allowsEverywhere(caller, 'pull')) return undefined
     return repository => may(caller, 'pull', repository)
   }
 

@@ -1,3 +1,5 @@
+import type { Policy } from './policy.ts'
+
 /** What can be done to a repository. */
 export type RepositoryAction = 'pull' | 'push' | 'delete'
 
@@ -11,6 +13,8 @@ export type Action = RepositoryAction | 'open' | 'login' | 'catalog'
 export interface Caller {
   /** Undefined: they have not said. */
   user?: string
+  /** All that they may do, whatever the policy says. Undefined: what the policy says. */
+  rights?: Policy
 }
 
 export const ANONYMOUS: Caller = Object.freeze({})

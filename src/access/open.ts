@@ -1,12 +1,24 @@
 import { type AccessSettings, readHtpasswd, readPolicy } from '../config/access.ts'
 import type { RegistryLog } from '../registry/log.ts'
+import type { Robots } from '../registry/robots.ts'
 import { watch } from '../watched.ts'
-import { createAccess } from './access.ts'
+import { createAccess, type Login } from './access.ts'
 import { createPasswords } from './passwords.ts'
 import { createPolicy, simpleRules } from './policy.ts'
+import { createRobotLogin } from './robots.ts'
+
+export interface Surroundings {
+  log: RegistryLog
+  /** Those of the store. */
+  robots: () => Robots
+  /** Whether nothing may be written. */
+  readOnly: boolean
+  /** ms since 1970. */
+  now?: (() => number) | undefined
+}
 
 /** Access control as it is set, over files that are read again when they change. Throws where one can't be used. */
-export function openAccess(settings: AccessSettings, log: RegistryLog) {
+export function openAccess(settings: AccessSettings, { log, robots, readOnly, now }: Surroundings) {
   const { htpasswdFile, policyFile, anonymous, certificates = false } = settings
   const users =
     htpasswdFile === undefined
@@ -17,8 +29,15 @@ export function openAccess(settings: AccessSettings, log: RegistryLog) {
       ? undefined
       : watch({ name: 'AUTH_POLICY_FILE', paths: [policyFile], load: () => readPolicy(policyFile), log })
   const simple = createPolicy(simpleRules(anonymous))
+  const passwords = users && createPasswords(users.value)
+  const logins: Login[] = passwords ? [passwords.login] : []
+  // A token is told by its form, so nobody pays for a check of its password.
+  if (settings.robots) {
+    logins.unshift(createRobotLogin({ robots: robots(), notes: !readOnly, log, ...(now && { now }) }))
+  }
   const access = createAccess({
-    passwords: users && createPasswords(users.value),
+    logins,
+    knows: user => passwords?.has(user) ?? false,
     certificates,
     policy: rules ? rules.value : () => simple
   })

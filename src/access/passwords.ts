@@ -1,7 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { hash as bcrypt, verify as bcryptVerify } from '@node-rs/bcrypt'
 import { LRUCache } from 'lru-cache'
-import type { Credentials } from './caller.ts'
+import type { Caller, Credentials } from './caller.ts'
 import { costOf, type Htpasswd } from './htpasswd.ts'
 
 /** Work of a new hash, as a power of 2: about 50 ms of one core. */
@@ -62,7 +62,12 @@ export function createPasswords(file: () => Htpasswd, matches: Matches = bcryptV
     return false
   }
 
-  return { verify, has: (user: string): boolean => file().hashes.has(user) }
+  /** Undefined: there is no such user, or the password is another one. */
+  async function login(credentials: Credentials): Promise<Caller | undefined> {
+    return (await verify(credentials)) ? { user: credentials.user } : undefined
+  }
+
+  return { verify, login, has: (user: string): boolean => file().hashes.has(user) }
 }
 
 /** Runs work with at most `width` at a time, in the order asked for. */

@@ -2,6 +2,7 @@ import { createRequire } from 'node:module'
 import { type Static, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import type { Document, LineCounter } from 'yaml'
+import { REPOSITORY_PATTERN } from '../registry/patterns.ts'
 import { createPolicy, type Policy } from './policy.ts'
 
 const Names = Type.Array(Type.String({ minLength: 1 }), { minItems: 1 })
@@ -11,8 +12,7 @@ const RuleSchema = Type.Object(
     users: Type.Optional(Names),
     groups: Type.Optional(Names),
     anonymous: Type.Optional(Type.Literal(true)),
-    // A name has no other characters, so a pattern with one could never count.
-    repositories: Type.Array(Type.String({ pattern: '^[a-z0-9*](?:[a-z0-9._/*-]*[a-z0-9*])?$' }), { minItems: 1 }),
+    repositories: Type.Array(Type.String({ pattern: REPOSITORY_PATTERN.source }), { minItems: 1 }),
     actions: Type.Array(
       Type.Union([Type.Literal('pull'), Type.Literal('push'), Type.Literal('delete'), Type.Literal('*')]),
       { minItems: 1 }

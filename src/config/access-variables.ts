@@ -32,6 +32,10 @@ export const accessVariables = {
       ['none', 'pull']
     )
   ),
+  AUTH_ROBOT_TOKENS: boolean({
+    default: 'false',
+    description: 'Whether robots are let in with tokens that `marina-distribution token create` makes.'
+  }),
   AUDIT_LOG: optional(
     boolean({
       default: '',

@@ -12,6 +12,8 @@ export interface AccessSettings {
   policyFile?: string | undefined
   /** Without a policy: what clients may do that have not logged in. */
   anonymous: 'none' | 'pull'
+  /** Whether robots are let in by their tokens. */
+  robots?: boolean | undefined
   /** Whether a client's certificate tells who it is. */
   certificates?: boolean | undefined
 }
@@ -21,6 +23,7 @@ export function readAccess({ read, isSet, problems }: Reader): AccessSettings | 
   const htpasswdFile = read('AUTH_HTPASSWD_FILE')
   const policyFile = read('AUTH_POLICY_FILE')
   const anonymous = read('AUTH_ANONYMOUS')
+  const robots = read('AUTH_ROBOT_TOKENS')
   if (htpasswdFile !== undefined) problems.push(...problemsOf(() => readHtpasswd(htpasswdFile)))
   if (policyFile !== undefined) problems.push(...problemsOf(() => readPolicy(policyFile)))
   if (policyFile !== undefined && anonymous !== undefined) {
@@ -30,14 +33,20 @@ export function readAccess({ read, isSet, problems }: Reader): AccessSettings | 
     return undefined
   }
   const certificates = isSet('TLS_CLIENT_CA_FILE')
-  if (anonymous === 'none' && !isSet('AUTH_HTPASSWD_FILE') && !certificates) {
+  if (anonymous === 'none' && !isSet('AUTH_HTPASSWD_FILE') && !certificates && !robots) {
     problems.push(
-      'AUTH_ANONYMOUS is "none", and nobody could log in; allowed: together with AUTH_HTPASSWD_FILE or TLS_CLIENT_CA_FILE'
+      'AUTH_ANONYMOUS is "none", and nobody could log in; allowed: together with AUTH_HTPASSWD_FILE, TLS_CLIENT_CA_FILE or AUTH_ROBOT_TOKENS'
     )
   }
   const given = [htpasswdFile, policyFile, anonymous].some(setting => setting !== undefined)
-  if (!given && !certificates) return undefined
-  return { htpasswdFile, policyFile, anonymous: anonymous ?? 'none', ...(certificates && { certificates }) }
+  if (!given && !certificates && !robots) return undefined
+  return {
+    htpasswdFile,
+    policyFile,
+    anonymous: anonymous ?? 'none',
+    ...(certificates && { certificates }),
+    ...(robots && { robots })
+  }
 }
 
 /** Throws an Error with one line for the operator where the file can't be used. */

@@ -17,6 +17,8 @@ import { type Digest, parseDigest } from './digest.ts'
  *   gc/orphans/<content>                                             content that lost a link: its digest, later `gone`
  *   gc/lease                                                         which collector works
  *   system/<name>                                                    signing keys
+ *   system/robots/<SHA-256 of a token>                               whose it is and what it may do
+ *   system/uses/<SHA-256 of a token>.<day>                           when it was last used
  *
  * No component of a repository's name begins with `_`, so `_blobs` and the rest can't be mistaken for one. What can
  * change is a set of keys, each never rewritten: the thing is there while any key is.
@@ -165,3 +167,9 @@ export const orphanKey = (content: string): string => ORPHANS + content
 export const parseOrphanKey = lastPart
 export const GC_LEASE = 'gc/lease'
 export const systemKey = (name: string): string => `system/${name}`
+export const ROBOTS = systemKey('robots/')
+export const robotKey = (tokenHash: string): string => ROBOTS + tokenHash
+export const parseRobotKey = lastPart
+/** Begins every key that tells of a day on which a token was used. */
+export const usesOfRobot = (tokenHash: string): string => systemKey(`uses/${tokenHash}.`)
+export const robotUseKey = (tokenHash: string, day: string): string => usesOfRobot(tokenHash) + day

@@ -1,3 +1,6 @@
+/** What a pattern of repositories can be. A name has no other characters, so with one it could never count. */
+export const REPOSITORY_PATTERN = /^[a-z0-9*](?:[a-z0-9._/*-]*[a-z0-9*])?$/
+
 /** Whether a name is what a pattern says: `*` is any text without a slash, `**` any text. */
 export function matcherOf(pattern: string): (name: string) => boolean {
   const parts = pattern.split(/(\*\*?)/).map(part => {

@@ -30,6 +30,9 @@ t.test('the keys that users have in their folders and buckets', async t => {
   t.equal(keys.endedKey(id), `ended/0f/${id}`)
   t.equal(keys.orphanKey(id), `gc/orphans/${id}`)
   t.equal(keys.systemKey('upload-key'), 'system/upload-key')
+  t.equal(keys.robotKey('00ff'), 'system/robots/00ff')
+  t.equal(keys.parseRobotKey('system/robots/00ff'), '00ff')
+  t.equal(keys.robotUseKey('00ff', '2026-11-25'), 'system/uses/00ff.2026-11-25')
 })
 
 t.test('what a key says is read back', async t => {

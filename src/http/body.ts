@@ -1,4 +1,5 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { setImmediate as othersTurn } from 'node:timers/promises'
 import { RegistryError } from '../registry/errors.ts'
 import { awaitBody, BodyIdle } from './idle.ts'
 import { linger } from './linger.ts'
@@ -19,6 +20,12 @@ export class BodyInterrupted extends Error {
 const DRAIN_BYTES = 64 * 1024
 /** Of a longer one this much is thrown away while the client notices the answer. */
 const DISCARD_BYTES = 8 * 1024 * 1024
+
+/**
+ * After so many bytes of a body, others are served. Node.js reads a socket up to 32 times before it looks at the next one,
+ * as long as what was read is taken at once: 2 MiB, and all others wait until they are hashed.
+ */
+const TURN_BYTES = 256 * 1024
 
 /** Requests with `Expect: 100-continue` whose client still waits, with the response to tell it through. */
 const awaitingContinue = new WeakMap<IncomingMessage, ServerResponse>()
@@ -48,13 +55,18 @@ export async function* bodyOf({ raw }: { raw: IncomingMessage }): AsyncGenerator
   // Node would destroy the connection with the iterator.
   const chunks = raw.iterator({ destroyOnReturn: false })
   let waiting = false
+  let taken = 0
   try {
     for (;;) {
       waiting = true
       const next: IteratorResult<Uint8Array> = await awaitBody(raw, () => chunks.next())
       waiting = false
       if (next.done) return
+      taken += next.value.length
       yield next.value
+      if (taken < TURN_BYTES) continue
+      taken = 0
+      await othersTurn()
     }
   } catch (cause) {
     if (cause instanceof BodyIdle) silent.add(raw)

@@ -55,6 +55,23 @@ t.test('bodies reach the handler whole, over inject and in every framing', async
   socket.destroy()
 })
 
+t.test('others are served while a body comes in faster than it is read', async t => {
+  let left = 64
+  const raw = new Readable({ read: () => void raw.push(left-- > 0 ? Buffer.alloc(64 * 1024) : null) })
+  let turns = 0
+  let reading = true
+  const count = (): void => {
+    turns++
+    if (reading) setImmediate(count)
+  }
+  setImmediate(count)
+  let size = 0
+  for await (const chunk of bodyOf({ raw: Object.assign(raw, { headers: {} }) as never })) size += chunk.length
+  reading = false
+  t.equal(size, 64 * 64 * 1024)
+  t.ok(turns >= 16, `${turns} turns of the event loop`)
+})
+
 t.test('readBody keeps to its limit', async t => {
   const { app } = await edge(t)
   const put = (payload: Buffer | Readable) => app.inject({ method: 'PUT', url: '/v2/a/manifests/small', payload })

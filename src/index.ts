@@ -62,7 +62,7 @@ const marina: FastifyPluginAsync<MarinaOptions> = async (app, { storage, now, ..
 export default marina
 export type { S3Storage } from '../plugins/storage.ts'
 export { buildApp } from './app.ts'
-export type { StorageDriver } from './storage/driver.ts'
+export { type StorageDriver, StorageError } from './storage/driver.ts'
 
 async function registerApi(
   app: FastifyInstance,

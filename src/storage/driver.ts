@@ -2,7 +2,7 @@
  * What a store must do to hold a registry: keep small immutable objects under keys, and grow uploads.
  *
  * Nothing more is asked of a driver: no move, copy, lock, hash or HTTP, and no word of OCI. Every driver passes
- * `test/storage/contract.ts`. Keys are lower- and upper-case ASCII segments joined by `/`; no key is also the folder of
+ * `src/storage-contract.ts`. Keys are lower- and upper-case ASCII segments joined by `/`; no key is also the folder of
  * another. Sizes are bytes, ages are milliseconds by the store's own clock.
  */
 export interface StorageDriver extends ObjectStore, UploadStore {

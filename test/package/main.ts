@@ -16,6 +16,7 @@ const runners = ['tap@21', 'vitest@3']
 const typed = `
 import Fastify from 'fastify'
 import marina, { buildApp, type MarinaOptions, type StorageDriver } from 'marina-distribution'
+import { type OpenStore, StorageError, storageContract } from 'marina-distribution/storage-contract'
 import { startRegistry, type TestRegistry } from 'marina-distribution/testing'
 
 const options: MarinaOptions = { storage: { path: './data' }, deleteEnabled: false }
@@ -25,6 +26,8 @@ registry.fail({ status: 429 }, { method: 'GET' })
 // @ts-expect-error a fault is one that there is
 registry.fail({ statue: 429 })
 export const driver: StorageDriver | undefined = undefined
+export const cases = (open: OpenStore) => storageContract(open).map(({ title, run }) => ({ title, run }))
+new StorageError('conflict', 'x', { size: 1 })
 export { buildApp }
 `
 
@@ -62,20 +65,42 @@ await withScratch(15, async (checks, { folder }) => {
     assert.equal((await shell('npx', 'marina-distribution', '--version')).trim(), version)
     return undefined
   })
-  await check('the command serves', async () => {
-    const port = await freePort()
-    const env = { ...process.env, PORT: String(port), HOST: '127.0.0.1', LOG_LEVEL: 'warn' }
-    const command = join(project, 'node_modules/.bin/marina-distribution')
-    const server = spawn(command, { cwd: project, env, stdio: 'inherit' })
-    const ended = once(server, 'exit')
-    for (let tries = 0; !(await fetch(`http://127.0.0.1:${port}/v2/`).catch(() => undefined)); tries++) {
-      assert.ok(tries < 100 && server.exitCode === null, 'it does not answer')
-      await sleep(100)
-    }
-    server.kill('SIGTERM')
-    assert.deepEqual(await ended, [0, null])
-    return undefined
-  })
+  for (const [where, program, ...args] of [
+    [project, join(project, 'node_modules/.bin/marina-distribution')],
+    [project, 'npx', 'marina-distribution'],
+    // What is built is there; `prestart` would build it again.
+    [top, 'npm', '--silent', '--ignore-scripts', 'start']
+  ] as const) {
+    await check(`${[program.replace(/.*\//, ''), ...args].join(' ')} serves until SIGTERM`, async () => {
+      const port = await freePort()
+      const storage = join(folder, 'registry')
+      const env = { ...process.env, PORT: `${port}`, HOST: '127.0.0.1', LOG_LEVEL: 'warn', STORAGE_PATH: storage }
+      const server = spawn(program, args, { cwd: where, env, stdio: 'inherit', detached: true })
+      const ended = once(server, 'exit')
+      const answers = () =>
+        fetch(`http://127.0.0.1:${port}/v2/`).then(
+          () => true,
+          () => false
+        )
+      try {
+        for (let tries = 0; !(await answers()); tries++) {
+          assert.ok(tries < 300 && server.exitCode === null, 'it does not answer')
+          await sleep(100)
+        }
+        server.kill('SIGTERM')
+        await ended
+        assert.equal(await answers(), false, 'the registry went on without its parent')
+        return undefined
+      } finally {
+        // The whole group: what a parent left behind must not outlive the check.
+        try {
+          process.kill(-server.pid!, 'SIGKILL')
+        } catch {
+          // It is all gone, as it should be.
+        }
+      }
+    })
+  }
   await cp(join(top, 'examples'), join(project, 'examples'), { recursive: true })
   await check('a typed program that uses it compiles', async () => {
     await writeFile(join(project, 'typed.ts'), typed)
@@ -90,6 +115,7 @@ await withScratch(15, async (checks, { folder }) => {
   })
   for (const [name, ...command] of [
     ['node:test', 'node', '--test', 'examples/testing/node.test.mjs'],
+    ['a driver of one’s own', 'node', '--test', 'examples/own-storage/contract.test.mjs'],
     ['tap', 'npx', 'tap', '--disable-coverage', 'examples/testing/tap.test.mjs'],
     ['Vitest', 'npx', 'vitest', 'run', '--dir', 'examples/testing', 'vitest']
   ]) {

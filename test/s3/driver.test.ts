@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { CreateBucketCommand, DeleteBucketCommand } from '@aws-sdk/client-s3'
 import t from 'tap'
 import { openS3, type S3Options } from '../../src/storage/s3.ts'
-import { fault, from, keysIn, MIB, whole } from '../storage/contract/parts.ts'
+import { fault, from, keysIn, MIB, whole } from '../../src/storage-contract/parts.ts'
 import { bucket, caFile, endpoint, keysBelow, openScratch, s3, scratchPrefix, settings } from '../support/s3.ts'
 
 t.test('says in one line why the bucket cannot be used', async t => {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import t, { type Test } from 'tap'
 import { openS3, type S3Driver, type S3Options } from '../../src/storage/s3.ts'
-import { fault, from, inPieces, MIB, whole } from '../storage/contract/parts.ts'
+import { fault, from, inPieces, MIB, whole } from '../../src/storage-contract/parts.ts'
 import { endpoint, keysBelow, multipartsOf, scratchPrefix, settings } from '../support/s3.ts'
 import { startProxy, type Trouble } from './proxy.ts'
 

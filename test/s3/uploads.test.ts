@@ -3,7 +3,7 @@ import { GetObjectCommand } from '@aws-sdk/client-s3'
 import t, { type Test } from 'tap'
 import type { UploadState } from '../../src/storage/driver.ts'
 import { openS3, type S3Driver, type S3Options } from '../../src/storage/s3.ts'
-import { fault, from, inPieces, MIB, uploadsIn, whole } from '../storage/contract/parts.ts'
+import { fault, from, inPieces, MIB, uploadsIn, whole } from '../../src/storage-contract/parts.ts'
 import { bucket, keysBelow, multipartsOf, s3, scratchPrefix, settings } from '../support/s3.ts'
 
 interface Counts {

@@ -1,42 +1,48 @@
-import { setTimeout as pause } from 'node:timers/promises'
+import fc from 'fast-check'
 import type { Test } from 'tap'
-import { listings } from './contract/listings.ts'
-import { objects, refusals } from './contract/objects.ts'
-import { type On, type Opened, uploadsIn } from './contract/parts.ts'
-import { contendedUploads } from './contract/races.ts'
-import { committedUploads, growingUploads } from './contract/uploads.ts'
+import { NAMES, type Step, unlikeMap } from '../../src/storage-contract/listings.ts'
+import type { Opened } from '../../src/storage-contract/parts.ts'
+import { contractCases } from '../../src/storage-contract.ts'
 
 /** Opens an empty store that tells ages by the clock. */
 export type Open = (t: Test, clock: () => number) => Promise<Opened>
 
 /** What every driver must do: to be called once by each driver's test. */
 export function storageContract(t: Test, name: string, open: Open): void {
-  const on: On = (title, run) => {
+  for (const { title, run } of contractCases()) {
     t.test(`${name}: ${title}`, async t => {
-      let shift = 0
-      const opened = await open(t, () => Date.now() + shift)
-      const forward = (ms: number): void => {
-        shift += ms
-      }
-      await run(t, { ...opened, forward })
-      await leavesNothing(t, opened)
+      await run(clock => open(t, clock))
+      t.pass('as the contract has it')
     })
   }
-  objects(on)
-  listings(on)
-  refusals(on)
-  growingUploads(on)
-  committedUploads(on)
-  contendedUploads(on)
+  t.test(`${name}: does what a map would do, in sequences that shrink`, async t => {
+    const { driver, peer } = await open(t, Date.now)
+    await fc.assert(
+      fc.asyncProperty(steps, async steps => {
+        const wrong = await unlikeMap([driver, peer], steps)
+        await driver.delete(NAMES, { durable: false })
+        return wrong === undefined
+      }),
+      { numRuns: 30 }
+    )
+    t.pass('every sequence')
+  })
 }
 
-async function leavesNothing(t: Test, { driver, leftovers, handles }: Opened): Promise<void> {
-  await driver.delete((await driver.list('')).map(({ key }) => key))
-  for await (const { id } of driver.listUploads()) await driver.abort(id)
-  t.same(await driver.list('', { folders: true }), [], 'no key is left')
-  t.same(await uploadsIn(driver), [], 'no upload is left')
-  t.same((await leftovers?.()) ?? [], [], 'nothing else is left')
-  // What was not asked to be durable may still be on its way there.
-  for (let tries = 0; tries < 100 && handles?.(); tries++) await pause(5)
-  t.equal(handles?.() ?? 0, 0, 'nothing is open')
-}
+const key = fc.constantFrom(...NAMES)
+const part = fc.tuple(key, fc.nat(7)).map(([name, length]) => name.slice(0, length))
+const step: fc.Arbitrary<Step> = fc.oneof(
+  fc.record({
+    do: fc.constant('put' as const),
+    key,
+    bytes: fc.uint8Array({ maxLength: 4 }),
+    ifAbsent: fc.boolean()
+  }),
+  fc.record({ do: fc.constant('delete' as const), keys: fc.array(key, { maxLength: 3 }) }),
+  fc.record({
+    do: fc.constant('list' as const),
+    prefix: part,
+    options: fc.record({ after: part, limit: fc.nat(10), folders: fc.boolean() }, { requiredKeys: [] })
+  })
+)
+const steps = fc.array(step, { minLength: 5, maxLength: 30 })

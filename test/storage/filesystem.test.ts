@@ -13,7 +13,7 @@ import { createFolderSync } from '../../src/storage/filesystem/folders.ts'
 import { writeSource } from '../../src/storage/filesystem/writing.ts'
 import { type FilesystemOptions, openFilesystem } from '../../src/storage/filesystem.ts'
 import { guard } from '../../src/storage/guard.ts'
-import { fault, MIB } from './contract/parts.ts'
+import { fault, MIB } from '../../src/storage-contract/parts.ts'
 import { type Open, storageContract } from './contract.ts'
 
 async function folder(t: Test): Promise<string> {

@@ -2,7 +2,7 @@ import t from 'tap'
 import { StorageError } from '../../src/storage/driver.ts'
 import { type GuardLog, guard } from '../../src/storage/guard.ts'
 import { createMemory } from '../../src/storage/memory.ts'
-import { fault } from './contract/parts.ts'
+import { fault } from '../../src/storage-contract/parts.ts'
 import { storageContract } from './contract.ts'
 
 storageContract(t, 'memory', async (_, clock) => {

@@ -5,7 +5,7 @@ import { explain } from '../../src/storage/s3/check.ts'
 import { S3_DEFAULTS } from '../../src/storage/s3/defaults.ts'
 import { isPassing, patiently, RequestFailed, storageError } from '../../src/storage/s3/errors.ts'
 import { createBudget, createGathering, MOST_PARTS, sizeOfPart } from '../../src/storage/s3/parts.ts'
-import { MIB } from './contract/parts.ts'
+import { MIB } from '../../src/storage-contract/parts.ts'
 
 const refusal = (code: string, status?: number): RequestFailed =>
   new RequestFailed('GetObject', {

@@ -11,10 +11,17 @@ import { createMemory } from '../../src/storage/memory.ts'
 import { type Client, createClient, overInject, overSocket } from './client.ts'
 import { createSecretiveLog } from './secrets.ts'
 
-/** What the HTTP tests run on: what needs nothing but this machine, or an S3 server where one is named. */
-const drivers: Record<string, (t: Test) => Promise<StorageDriver>> = process.env.S3_TEST_ENDPOINT
+type Openers = Record<string, (t: Test) => Promise<StorageDriver>>
+const memory: Openers = { memory: async () => createMemory() }
+const filesystem: Openers = { filesystem: async t => openFilesystem({ path: await scratch(t) }) }
+
+/**
+ * What the HTTP tests run on: what needs nothing but this machine, memory alone where that is asked for, or an S3 server
+ * where one is named.
+ */
+const drivers: Openers = process.env.S3_TEST_ENDPOINT
   ? { s3: async t => (await import('./s3.ts')).openScratch(t) }
-  : { memory: async () => createMemory(), filesystem: async t => openFilesystem({ path: await scratch(t) }) }
+  : { ...memory, ...(process.env.TEST_STORAGE !== 'memory' && filesystem) }
 
 async function scratch(t: Test): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'marina-routes-'))

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { StorageDriver } from '../../../src/storage/driver.ts'
+import type { StorageDriver } from '../storage/driver.ts'
 import { fault, from, gather, keysIn, MIB, type On, whole } from './parts.ts'
 
 export function objects(on: On): void {

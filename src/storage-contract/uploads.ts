@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { UploadState } from '../../../src/storage/driver.ts'
+import type { UploadState } from '../storage/driver.ts'
 import { fault, from, inPieces, keysIn, MIB, type On, uploadsIn, whole } from './parts.ts'
 
 export function growingUploads(on: On): void {

@@ -1,11 +1,11 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import type { Test } from 'tap'
-import { type ListOptions, type StorageDriver, StorageError } from '../../../src/storage/driver.ts'
+import { type ListOptions, type StorageDriver, StorageError } from '../storage/driver.ts'
+import type { Claims } from './claims.ts'
 
-/** A store made for one test. */
+/** A store made for one case. */
 export interface Opened {
   driver: StorageDriver
-  /** The same store as another process sees it. */
+  /** The same store as another process sees it; the driver itself where no other process can. */
   peer: StorageDriver
   /** What lies about that is neither object nor upload. */
   leftovers?: () => Promise<string[]>
@@ -13,10 +13,10 @@ export interface Opened {
   handles?: () => number
 }
 
-/** Declares a test that gets a fresh store; `forward` moves the clock that ages are told by. */
+/** Declares a case that gets a fresh store; `forward` moves the clock that ages are told by. */
 export type On = (
   title: string,
-  run: (t: Test, opened: Opened & { forward(ms: number): void }) => Promise<void>
+  run: (t: Claims, opened: Opened & { forward(ms: number): void }) => Promise<void>
 ) => void
 
 export const MIB = 1024 * 1024
@@ -76,7 +76,7 @@ export async function uploadsIn(driver: StorageDriver): Promise<{ id: string; ag
 
 /** Asserts that a call fails with this fault, and returns the error. */
 export async function fault(
-  t: Test,
+  t: Pick<Claims, 'match'>,
   expected: StorageError['fault'],
   call: Promise<unknown>,
   title: string = expected

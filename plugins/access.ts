@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Action, Caller, RepositoryAction } from '../src/access/caller.ts'
+import type { PasswordCheck } from '../src/access/passwords.ts'
 import type { AccessSettings } from '../src/config/access.ts'
 import { parseBasic } from '../src/http/authorization.ts'
 import { certificateUser } from '../src/http/certificate.ts'
@@ -32,6 +33,8 @@ export interface AccessPluginOptions {
   readOnly?: boolean
   /** ms since 1970. */
   now?: (() => number) | undefined
+  /** Told what came of each look at a password. */
+  passwordChecked?: ((result: PasswordCheck) => void) | undefined
 }
 
 const BASIC = 'Basic realm="registry", charset="UTF-8"'
@@ -44,7 +47,7 @@ const loadOpenAccess = async () => (await import('../src/access/open.ts')).openA
  * not say what it lets its caller do fails at the start.
  */
 async function accessControl(app: FastifyInstance, options: AccessPluginOptions): Promise<void> {
-  const { access: settings, readOnly = false, now } = options
+  const { access: settings, readOnly = false, now, passwordChecked } = options
   app.addHook('onRoute', requireAction)
   app.decorateRequest('caller', undefined)
   app.decorateRequest('claimedUser', undefined)
@@ -54,7 +57,8 @@ async function accessControl(app: FastifyInstance, options: AccessPluginOptions)
     return
   }
   const openAccess = await loadOpenAccess()
-  const access = openAccess(settings, { log: app.log, robots: () => createRobots(app.storage), readOnly, now })
+  const robots = () => createRobots(app.storage)
+  const access = openAccess(settings, { log: app.log, robots, readOnly, now, passwordChecked })
   app.addHook('onClose', async () => access.close())
 
   app.decorateRequest('may', function (this: FastifyRequest, action: RepositoryAction, repository: string) {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import fp from 'fastify-plugin'
 import { withLease } from '../src/registry/gc/lease.ts'
+import type { Report } from '../src/registry/gc/report.ts'
 import { createCollector } from '../src/registry/gc.ts'
 
 export interface GcOptions {
@@ -8,6 +9,8 @@ export interface GcOptions {
   intervalMs: number
   graceMs: number
   uploadExpiryMs: number
+  /** Told what a collection of this process came to; undefined: it failed. */
+  collected?: ((report: Report | undefined) => void) | undefined
 }
 
 /** Collecting takes no more than this part of the time of a server. */
@@ -21,7 +24,7 @@ const LONGEST_SLEEP_MS = 2 ** 31 - 1
  * interval, so that replicas that were started together take turns.
  */
 export default fp<GcOptions>(
-  async (app, { intervalMs, graceMs, uploadExpiryMs }) => {
+  async (app, { intervalMs, graceMs, uploadExpiryMs, collected }) => {
     if (intervalMs === 0) return
     const { storage, registry, log } = app
     const collector = createCollector({ storage, registry, graceMs, uploadExpiryMs, share: SHARE })
@@ -38,11 +41,14 @@ export default fp<GcOptions>(
       try {
         const report = await withLease(storage, () => collector.collect({ signal }))
         if (!report) return log.debug('another process collects garbage')
+        collected?.(report)
         const { problems, ...counts } = report
         log.info(counts, 'garbage collected')
         for (const { repository, message } of problems) log.warn({ repository }, message)
       } catch (error) {
-        if (!signal.aborted) log.warn({ err: error }, 'garbage collection stopped; the next one goes on')
+        if (signal.aborted) return
+        collected?.(undefined)
+        log.warn({ err: error }, 'garbage collection stopped; the next one goes on')
       }
     }
 

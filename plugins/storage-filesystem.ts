@@ -1,17 +1,18 @@
 import fp from 'fastify-plugin'
 import { openFilesystem } from '../src/storage/filesystem.ts'
-import { guard } from '../src/storage/guard.ts'
+import { guard, type StorageObserver } from '../src/storage/guard.ts'
 
 export interface FilesystemStorageOptions {
   /** The folder that holds the registry; made if need be. */
   path: string
   /** Memory for buffers of uploads and downloads, in bytes. */
   bufferMemoryBytes: number
+  observer?: StorageObserver | undefined
 }
 
 /** Storage on a folder. Decorates `storage`. Throws StorageError with a sentence for the operator if it can't be used. */
 export default fp<FilesystemStorageOptions>(
-  async (app, { path, bufferMemoryBytes }) => {
+  async (app, { path, bufferMemoryBytes, observer }) => {
     const driver = await openFilesystem({ path, bufferMemory: bufferMemoryBytes })
     if (driver.ignoresCase) {
       app.log.warn(
@@ -19,7 +20,7 @@ export default fp<FilesystemStorageOptions>(
         'this folder ignores case: a tag that differs from another in case only is refused'
       )
     }
-    app.decorate('storage', guard(driver, app.log))
+    app.decorate('storage', guard(driver, app.log, observer))
     app.addHook('onClose', () => driver.close())
   },
   { name: 'storage', fastify: '5.x' }

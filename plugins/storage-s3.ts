@@ -1,13 +1,13 @@
 import fp from 'fastify-plugin'
-import { guard } from '../src/storage/guard.ts'
+import { guard, type StorageObserver } from '../src/storage/guard.ts'
 import { openS3, type S3Options } from '../src/storage/s3.ts'
 
 /**
  * Storage in a bucket. Decorates `storage`. Throws StorageError with a sentence for the operator if it can't be used.
  * Whoever imports this loads the AWS SDK.
  */
-export default fp<S3Options>(
-  async (app, options) => {
+export default fp<S3Options & { observer?: StorageObserver | undefined }>(
+  async (app, { observer, ...options }) => {
     const driver = await openS3(options)
     const { bucket, endpoint } = options
     if (options.insecureSkipVerify) {
@@ -23,7 +23,7 @@ export default fp<S3Options>(
           "since two could write over each other's upload sessions"
       )
     }
-    app.decorate('storage', guard(driver, app.log))
+    app.decorate('storage', guard(driver, app.log, observer))
     app.addHook('onClose', () => driver.close())
   },
   { name: 'storage', fastify: '5.x' }

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { S3Settings } from '../src/config/s3.ts'
 import type { StorageDriver } from '../src/storage/driver.ts'
+import type { StorageObserver } from '../src/storage/guard.ts'
 import storageDriver from './storage-driver.ts'
 import storageFilesystem from './storage-filesystem.ts'
 
@@ -15,6 +16,8 @@ export interface StorageOptions {
   storage: Storage
   /** Memory for buffers of uploads and downloads, in bytes. */
   bufferMemoryBytes: number
+  /** Told of every call of the driver. */
+  observer?: StorageObserver | undefined
 }
 
 /**
@@ -25,13 +28,13 @@ const loadS3 = async () => (await import('./storage-s3.ts')).default
 
 /** Decorates `storage` and closes it with the app. Throws StorageError with a sentence for the operator if it can't be used. */
 export default fp<StorageOptions>(
-  async (app: FastifyInstance, { storage, bufferMemoryBytes }) => {
+  async (app: FastifyInstance, { storage, bufferMemoryBytes, observer }) => {
     if ('path' in storage) {
-      await app.register(storageFilesystem, { path: storage.path, bufferMemoryBytes })
+      await app.register(storageFilesystem, { path: storage.path, bufferMemoryBytes, observer })
     } else if ('s3' in storage) {
-      await app.register(await loadS3(), { ...storage.s3, bufferMemory: bufferMemoryBytes })
+      await app.register(await loadS3(), { ...storage.s3, bufferMemory: bufferMemoryBytes, observer })
     } else {
-      await app.register(storageDriver, { driver: storage })
+      await app.register(storageDriver, { driver: storage, observer })
     }
   },
   { fastify: '5.x' }

@@ -10,6 +10,7 @@ import { handleExpectContinue } from './http/body.ts'
 import { limitIdle } from './http/idle.ts'
 import marina from './index.ts'
 import { loggerOptions, requestLog } from './logger.ts'
+import type { ProcessMetrics } from './metrics/exposition.ts'
 import type { StorageDriver } from './storage/driver.ts'
 import { version } from './version.ts'
 
@@ -20,13 +21,16 @@ export interface BuildOptions {
   log?: { write(line: string): void }
   /** ms since 1970; for tests. */
   now?: () => number
+  /** Where metrics are gathered. Default: nothing is measured, unless the configuration serves them on the main port. */
+  metrics?: ProcessMetrics | undefined
 }
 
 /**
  * The app factory: a registry, ready to listen or to be driven with `inject()`. It listens on nothing itself.
  * Throws StorageError with one sentence for the operator when the storage can't be used.
  */
-export async function buildApp(config: Config, { storage, log, now }: BuildOptions = {}): Promise<FastifyInstance> {
+export async function buildApp(config: Config, options: BuildOptions = {}): Promise<FastifyInstance> {
+  const { storage, log, now, metrics: given } = options
   const app = Fastify({
     logger: log ? { level: config.logLevel, stream: log } : (loggerOptions(config) ?? false),
     logController: requestLog(config.logRequests),
@@ -46,14 +50,23 @@ export async function buildApp(config: Config, { storage, log, now }: BuildOptio
   await app.register(errors)
   await app.register(requestHead)
   if (config.tls) await app.register(tlsRenewal, { tls: config.tls })
+  const measured = given ?? (config.metricsEnabled ? await processMetrics() : undefined)
   if (config.openapiEnabled) await app.register(openapi, { title: 'marina-distribution', version })
   await app.register(marina, {
     ...config,
     storage: storage ?? (config.s3 ? { s3: config.s3 } : { path: config.storagePath }),
+    metrics: measured?.register,
+    exposition: config.metricsEnabled ? measured : undefined,
+    health: true,
     ...(now && { now })
   })
   await app.ready()
   return app
+}
+
+/** Metrics of this process. Their library is loaded only when they are wanted. */
+export async function processMetrics(): Promise<ProcessMetrics> {
+  return (await import('./metrics/exposition.ts')).createProcessMetrics()
 }
 
 /** How often connections are looked for whose headers take too long, at least. */

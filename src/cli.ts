@@ -11,7 +11,8 @@ import { addVerify } from './cli/verify.ts'
 import { addWhy } from './cli/why.ts'
 import { variablesText } from './config/schema.ts'
 import { ConfigError } from './config.ts'
-import { StartError, serve } from './server.ts'
+import { StartError } from './listening.ts'
+import { serve } from './server.ts'
 import { version } from './version.ts'
 
 /** Exit codes beside 0; README.md tells what they mean. */

@@ -48,6 +48,10 @@ export interface Config {
   gcIntervalMs: number
   bufferMemoryBytes: number
   cacheMemoryBytes: number
+  /** A second port, for metrics and probes. */
+  metricsPort?: number | undefined
+  /** Whether metrics are served on the main port. */
+  metricsEnabled: boolean
   /** Undefined: everybody may do everything. */
   access?: AccessSettings
   /** Whether writes, denials and logins are logged apart. Undefined: with access control they are. */
@@ -96,7 +100,9 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
     gcIntervalMs: read('GC_INTERVAL'),
     bufferMemoryBytes: read('BUFFER_MEMORY'),
     cacheMemoryBytes: read('CACHE_MEMORY'),
-    auditLog: read('AUDIT_LOG')
+    auditLog: read('AUDIT_LOG'),
+    metricsPort: read('METRICS_PORT'),
+    metricsEnabled: read('METRICS')
   }
   if (config.storageDriver === 's3') {
     config.s3 = readS3(reader)

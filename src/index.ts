@@ -1,14 +1,18 @@
 import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import type { Registry as MetricsRegister } from 'prom-client'
 import access from '../plugins/access.ts'
 import audit from '../plugins/audit.ts'
 import contentNegotiation from '../plugins/content-negotiation.ts'
 import cors from '../plugins/cors.ts'
 import errors from '../plugins/errors.ts'
 import gc from '../plugins/gc.ts'
+import health from '../plugins/health.ts'
+import metricsRoute from '../plugins/metrics.ts'
 import ociRouting from '../plugins/oci-routing.ts'
 import readOnly from '../plugins/read-only.ts'
 import registry from '../plugins/registry.ts'
+import requestMetrics from '../plugins/request-metrics.ts'
 import storagePlugin, { type Storage } from '../plugins/storage.ts'
 import base from '../routes/base.ts'
 import blobs from '../routes/blobs.ts'
@@ -19,6 +23,8 @@ import tags from '../routes/tags.ts'
 import uploads from '../routes/uploads.ts'
 import { type Config, defaults } from './config.ts'
 import { createLinks } from './http/links.ts'
+import type { Exposition } from './metrics/exposition.ts'
+import { createReadiness, type Readiness } from './registry/readiness.ts'
 
 /** Settings of the plugin: those of the configuration that concern a registry, and where it keeps its bytes. */
 export interface MarinaOptions
@@ -46,17 +52,40 @@ export interface MarinaOptions
   > {
   /** A folder, a bucket, or a driver of your own. The plugin closes it with the app. */
   storage: Storage
+  /** Where the registry's metrics go: a register of prom-client's, one a registry. Default: nothing is measured. */
+  metrics?: MetricsRegister | undefined
+  /** Metrics served at `<prefix>/metrics`, with access control to who logs in. Default: none are. */
+  exposition?: Exposition | undefined
+  /** Whether `<prefix>/livez` and `<prefix>/readyz` are served, to whoever asks. Default false. */
+  health?: boolean
   /** ms since 1970, for upload sessions; for tests. */
   now?: () => number
 }
+
+/** Loaded when it is wanted, outside of the default export as storage's `loadS3` is. */
+const loadMetrics = async () => (await import('./metrics/metrics.ts')).createMetrics
 
 /**
  * The registry as a Fastify plugin: `app.register(marina, { prefix, storage })` serves the API under `<prefix>/v2/`.
  * It is encapsulated: parsers, hooks, decorators and error handlers stay inside, and an app may hold several.
  */
-const marina: FastifyPluginAsync<MarinaOptions> = async (app, { storage, now, ...given }) => {
+const marina: FastifyPluginAsync<MarinaOptions> = async (
+  app,
+  { storage, now, metrics, exposition, health: probed = false, ...given }
+) => {
   const options = { ...defaults, ...given }
-  await app.register(async v2 => registerApi(v2, options, storage, now), { prefix: '/v2' })
+  let opened: FastifyInstance | undefined
+  let readiness: Readiness | undefined
+  if (probed) await app.register(health, { readiness: () => readiness })
+  await app.register(
+    async v2 => {
+      await registerApi(v2, options, storage, metrics, now)
+      opened = v2
+      readiness = createReadiness({ storage: v2.storage, log: v2.log, writes: !options.readOnly })
+    },
+    { prefix: '/v2' }
+  )
+  if (exposition) await app.register(metricsRoute, { exposition, access: options.access, api: opened! })
 }
 
 export default marina
@@ -68,12 +97,18 @@ async function registerApi(
   app: FastifyInstance,
   options: Config,
   storage: MarinaOptions['storage'],
+  register: MarinaOptions['metrics'],
   now: MarinaOptions['now']
 ): Promise<void> {
   // An embedder may check requests in a way of their own, or not at all.
   app.setValidatorCompiler(TypeBoxValidatorCompiler)
   await app.register(errors)
-  await app.register(storagePlugin, { storage, bufferMemoryBytes: options.bufferMemoryBytes })
+  const metrics = register && (await loadMetrics())(register)
+  await app.register(storagePlugin, {
+    storage,
+    bufferMemoryBytes: options.bufferMemoryBytes,
+    observer: metrics?.storage
+  })
   await app.register(registry, {
     graceMs: options.gcGraceMs,
     uploadExpiryMs: options.uploadExpiryMs,
@@ -85,14 +120,22 @@ async function registerApi(
     expires: !options.readOnly,
     ...(now && { now })
   })
+  metrics?.opened(app.storage, app.registry)
   await app.register(gc, {
+    collected: metrics?.collected,
     intervalMs: options.readOnly ? 0 : options.gcIntervalMs,
     graceMs: options.gcGraceMs,
     uploadExpiryMs: options.uploadExpiryMs
   })
   if (options.corsOrigins.length > 0) await app.register(cors, { origins: options.corsOrigins })
   await app.register(ociRouting)
-  await app.register(access, { access: options.access, readOnly: options.readOnly, now })
+  if (metrics) await app.register(requestMetrics, { requests: metrics.requests })
+  await app.register(access, {
+    access: options.access,
+    readOnly: options.readOnly,
+    now,
+    passwordChecked: metrics?.passwordChecked
+  })
   if (options.auditLog ?? options.access !== undefined) await app.register(audit)
   if (options.readOnly) await app.register(readOnly)
   await app.register(contentNegotiation)

@@ -1,15 +1,12 @@
-import { resolve } from 'node:path'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
-import { buildApp } from './app.ts'
+import { buildApp, processMetrics } from './app.ts'
 import { registryNote } from './config/registry-report.ts'
-import { type Config, configWarnings, defaults, loadConfig } from './config.ts'
+import { type Config, configWarnings, loadConfig } from './config.ts'
+import { listen, listenForMonitors, StartError } from './listening.ts'
+import type { ProcessMetrics } from './metrics/exposition.ts'
+import { createMonitor } from './monitor.ts'
 import { StorageError } from './storage/driver.ts'
-
-/** The server can't start, for a reason its operator can mend; the message is one line for them. */
-export class StartError extends Error {
-  override readonly name = 'StartError'
-}
 
 /** How often idle connections are closed while the server closes. */
 const SWEEP_MS = 100
@@ -23,7 +20,9 @@ const LAST_WORK_MS = 5000
  */
 export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   const config = loadConfig(env)
-  const app = await build(config)
+  const metrics = config.metricsPort === undefined ? undefined : await processMetrics()
+  const app = await build(config, metrics)
+  const monitor = metrics && createMonitor({ exposition: metrics, ready: () => isReady(app) })
   // Before listening: as process 1 of a container, a process without a handler would not hear SIGTERM at all.
   closeWithGrace(
     {
@@ -36,22 +35,25 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
       if (err) app.log.fatal(err, 'an error that nothing caught: closing')
       else app.log.info(`${signal}: closing, requests in flight have ${config.shutdownTimeoutMs / 1000} s to finish`)
       await close(app, config.shutdownTimeoutMs)
+      // Last, so that probes are told that it is closing.
+      await monitor?.close()
     }
   )
   try {
     await listen(app, config)
+    if (monitor) await listenForMonitors(monitor, app.log, config)
   } catch (error) {
     await app.close()
-    throw startError(error, config)
+    throw error
   }
   const note = registryNote(env)
   if (note !== undefined) app.log.info(note)
   for (const warning of configWarnings(env)) app.log.warn(warning)
 }
 
-async function build(config: Config): Promise<FastifyInstance> {
+async function build(config: Config, metrics: ProcessMetrics | undefined): Promise<FastifyInstance> {
   quietSdk(config)
-  return buildApp(config).catch(error => {
+  return buildApp(config, { metrics }).catch(error => {
     throw storageProblem(error, config)
   })
 }
@@ -70,25 +72,12 @@ export function storageProblem(error: unknown, config: Config): unknown {
   return new StartError(`STORAGE_PATH is ${given}: ${error.message}; allowed: a folder that this process may write`)
 }
 
-/** Listens as configured; the first line of the log says where, and where the content is. */
-export async function listen(app: Pick<FastifyInstance, 'listen'>, config: Config): Promise<void> {
-  const place = placeOf(config)
-  const at = (host: string) =>
-    app.listen({ port: config.port, host, listenTextResolver: url => `listening at ${url}, content in ${place}` })
-  try {
-    // For this name Fastify opens a second server that it closes without waiting for its requests.
-    await at(config.host === 'localhost' ? '127.0.0.1' : config.host)
-  } catch (error) {
-    const ipv6Off = ['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes(code(error))
-    if (!ipv6Off || config.host !== defaults.host) throw error
-    await at('0.0.0.0')
-  }
-}
-
-function placeOf({ s3, storagePath }: Config): string {
-  if (!s3) return resolve(storagePath)
-  const { bucket, prefix, endpoint, region } = s3
-  return `bucket ${bucket}${prefix ? `, below ${prefix},` : ''} at ${endpoint ?? `AWS in ${region}`}`
+/** Whether requests are to be sent to the app. One that closes takes no such question any more. */
+function isReady(app: FastifyInstance): Promise<boolean> {
+  return app.inject('/readyz').then(
+    ({ statusCode }) => statusCode === 200,
+    () => false
+  )
 }
 
 /**
@@ -104,33 +93,4 @@ async function close(app: FastifyInstance, timeoutMs: number): Promise<void> {
   await app.close()
   clearInterval(sweep)
   clearTimeout(deadline)
-}
-
-function startError(error: unknown, { port, host }: Config): unknown {
-  switch (code(error)) {
-    case 'EADDRINUSE':
-      return new StartError(`PORT is ${port}, where another program listens${airPlay(port)}; allowed: any free port`)
-    case 'EACCES':
-      return new StartError(
-        `PORT is ${port}, which this user may not open; allowed: a port from 1024 up, or more rights`
-      )
-    case 'EADDRNOTAVAIL':
-    case 'EAFNOSUPPORT':
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN':
-    case 'EINVAL':
-      return new StartError(`HOST is ${JSON.stringify(host)}; allowed: an address of this machine, or \`::\` for all`)
-    default:
-      return error
-  }
-}
-
-/** On macOS the port is rarely taken by what a developer started. */
-function airPlay(port: number): string {
-  const hint = ' (on macOS the AirPlay Receiver does, until it is turned off in System Settings, AirDrop & Handoff)'
-  return process.platform === 'darwin' && port === 5000 ? hint : ''
-}
-
-function code(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : ''
 }

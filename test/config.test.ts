@@ -9,6 +9,7 @@ import {
   accessVariableNames,
   ConfigSchema,
   configurationTable,
+  observeVariableNames,
   s3VariableNames,
   tlsVariableNames,
   variableNames
@@ -17,7 +18,10 @@ import { type Config, ConfigError, configWarnings, defaults, loadConfig } from '
 import { createAuthority } from './support/certificates.ts'
 
 const generalNames = variableNames.filter(
-  name => ![...s3VariableNames, ...accessVariableNames, ...tlsVariableNames].some(other => other === name)
+  name =>
+    ![...s3VariableNames, ...accessVariableNames, ...tlsVariableNames, ...observeVariableNames].some(
+      other => other === name
+    )
 )
 
 /** The least that storage in S3 needs. */
@@ -69,7 +73,9 @@ t.test('an empty environment gives the documented defaults', async t => {
     gcIntervalMs: 24 * 3600 * 1000,
     bufferMemoryBytes: 64 * 2 ** 20,
     cacheMemoryBytes: 64 * 2 ** 20,
-    auditLog: undefined
+    auditLog: undefined,
+    metricsPort: undefined,
+    metricsEnabled: false
   })
 })
 
@@ -77,6 +83,8 @@ t.test('values are read to what the program works with', async t => {
   const cases: [string, string, keyof Config, unknown][] = [
     ['PORT', '0', 'port', 0],
     ['PORT', ' 8080\r', 'port', 8080],
+    ['METRICS_PORT', '9100', 'metricsPort', 9100],
+    ['METRICS', 'true', 'metricsEnabled', true],
     ['HOST', '127.0.0.1', 'host', '127.0.0.1'],
     ['HOST', '::1', 'host', '::1'],
     ['HOST', 'registry.internal', 'host', 'registry.internal'],
@@ -482,7 +490,7 @@ t.test('no text breaks the reading: it gives a value or a ConfigError', async t 
 
 t.test("the documentation's tables are the schema's", async t => {
   const file = readFileSync(new URL('../docs/configuration.md', import.meta.url), 'utf8')
-  const groups = [generalNames, accessVariableNames, tlsVariableNames, s3VariableNames]
+  const groups = [generalNames, observeVariableNames, accessVariableNames, tlsVariableNames, s3VariableNames]
   const tables = [...groups.map(configurationTable), registryNamesTable()]
   for (const table of tables) {
     if (!t.ok(file.includes(`\n\n${table}\n\n`))) t.comment(`docs/configuration.md needs this table:\n${table}`)

@@ -10,8 +10,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { buildApp } from '../src/app.ts'
 import { defaults, loadConfig } from '../src/config.ts'
+import { listen } from '../src/listening.ts'
 import { loggerOptions } from '../src/logger.ts'
-import { listen } from '../src/server.ts'
 
 const top = resolve(import.meta.dirname, '..')
 
@@ -292,7 +292,9 @@ t.test('where IPv6 is off, the default address falls back to IPv4', async t => {
         return ''
       }
     }
-    await listen(app as Parameters<typeof listen>[0], { ...defaults, host }).catch(error => tried.push(error.code))
+    await listen(app as Parameters<typeof listen>[0], { ...defaults, host }).catch(({ cause }) =>
+      tried.push(cause.code)
+    )
     return tried
   }
   t.strictSame(await listenWithout('EAFNOSUPPORT', '::'), ['::', '0.0.0.0'])

@@ -3,7 +3,7 @@ import type { RegistryLog } from '../registry/log.ts'
 import type { Robots } from '../registry/robots.ts'
 import { watch } from '../watched.ts'
 import { createAccess, type Login } from './access.ts'
-import { createPasswords } from './passwords.ts'
+import { createPasswords, type PasswordCheck } from './passwords.ts'
 import { createPolicy, simpleRules } from './policy.ts'
 import { createRobotLogin } from './robots.ts'
 
@@ -15,10 +15,13 @@ export interface Surroundings {
   readOnly: boolean
   /** ms since 1970. */
   now?: (() => number) | undefined
+  /** Told what came of each look at a password. */
+  passwordChecked?: ((result: PasswordCheck) => void) | undefined
 }
 
 /** Access control as it is set, over files that are read again when they change. Throws where one can't be used. */
-export function openAccess(settings: AccessSettings, { log, robots, readOnly, now }: Surroundings) {
+export function openAccess(settings: AccessSettings, surroundings: Surroundings) {
+  const { log, robots, readOnly, now, passwordChecked } = surroundings
   const { htpasswdFile, policyFile, anonymous, certificates = false } = settings
   const users =
     htpasswdFile === undefined
@@ -29,7 +32,7 @@ export function openAccess(settings: AccessSettings, { log, robots, readOnly, no
       ? undefined
       : watch({ name: 'AUTH_POLICY_FILE', paths: [policyFile], load: () => readPolicy(policyFile), log })
   const simple = createPolicy(simpleRules(anonymous))
-  const passwords = users && createPasswords(users.value)
+  const passwords = users && createPasswords(users.value, undefined, passwordChecked)
   const logins: Login[] = passwords ? [passwords.login] : []
   // A token is told by its form, so nobody pays for a check of its password.
   if (settings.robots) {

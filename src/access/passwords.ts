@@ -16,6 +16,9 @@ const decoy = (cost: number): string => `$2b$${String(cost).padStart(2, '0')}$${
 /** Makes a bcrypt hash. Of a password, bcrypt takes the first 72 bytes alone. */
 export const hashPassword = (password: string, cost = COST): Promise<string> => bcrypt(password, cost)
 
+/** What came of looking at a password; `remembered`: it was found right before. */
+export type PasswordCheck = 'remembered' | 'right' | 'wrong'
+
 type Matches = (password: string, hash: string) => Promise<boolean>
 
 export type Passwords = ReturnType<typeof createPasswords>
@@ -26,8 +29,13 @@ export type Passwords = ReturnType<typeof createPasswords>
  *
  * @param file the password file as it is now
  * @param matches whether a password is the one of a hash; tests count the work by it
+ * @param checked told what came of each look at a password
  */
-export function createPasswords(file: () => Htpasswd, matches: Matches = bcryptVerify) {
+export function createPasswords(
+  file: () => Htpasswd,
+  matches: Matches = bcryptVerify,
+  checked: (result: PasswordCheck) => void = () => {}
+) {
   const key = randomBytes(32)
   const known = new LRUCache<string, true>({ max: 10_000 })
   const checking = new Map<string, Promise<boolean>>()
@@ -38,13 +46,17 @@ export function createPasswords(file: () => Htpasswd, matches: Matches = bcryptV
     const hash = file().hashes.get(user)
     // With the hash in it, what was remembered of a password ends when the file has another one.
     const id = createHmac('sha256', key).update(`${user}\n${hash}\n${password}`).digest('base64')
-    if (known.has(id)) return true
+    if (known.has(id)) {
+      checked('remembered')
+      return true
+    }
     let check = checking.get(id)
     if (!check) {
       check = inTurn(() => compare(password, hash)).finally(() => checking.delete(id))
       checking.set(id, check)
     }
     const right = await check
+    checked(right ? 'right' : 'wrong')
     if (right) known.set(id, true)
     return right
   }

@@ -1,5 +1,6 @@
 import { type StaticDecode, Type } from '@sinclair/typebox'
 import { accessVariables } from './access-variables.ts'
+import { observeVariables } from './observe-variables.ts'
 import { s3Variables } from './s3-variables.ts'
 import { tlsVariables } from './tls-variables.ts'
 import {
@@ -174,6 +175,7 @@ export const ConfigSchema = Type.Object({
     '1MiB',
     '64GiB'
   ),
+  ...observeVariables,
   ...accessVariables,
   ...tlsVariables,
   ...s3Variables
@@ -188,6 +190,7 @@ export type VariableValue<N extends VariableName> =
 
 export const variableNames = Object.keys(ConfigSchema.properties) as VariableName[]
 export const accessVariableNames = Object.keys(accessVariables) as (keyof typeof accessVariables)[]
+export const observeVariableNames = Object.keys(observeVariables) as (keyof typeof observeVariables)[]
 export const tlsVariableNames = Object.keys(tlsVariables) as (keyof typeof tlsVariables)[]
 /** Those that are read with `STORAGE_DRIVER=s3` alone. */
 export const s3VariableNames = Object.keys(s3Variables) as (keyof typeof s3Variables)[]

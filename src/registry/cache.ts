@@ -4,6 +4,13 @@ import { LRUCache } from 'lru-cache'
 export interface ObjectCache<V> {
   get(key: string): V | undefined
   set(key: string, value: V, bytes: number): void
+  counts(): CacheCounts
+}
+
+/** How often what was looked for was there, and how often not. */
+export interface CacheCounts {
+  hits: number
+  misses: number
 }
 
 /**
@@ -11,10 +18,17 @@ export interface ObjectCache<V> {
  * With `maxBytes` 0 it keeps nothing.
  */
 export function createObjectCache<V extends object>(maxBytes: number): ObjectCache<V> {
-  if (maxBytes === 0) return { get: () => undefined, set: () => {} }
+  if (maxBytes === 0) return { get: () => undefined, set: () => {}, counts: () => ({ hits: 0, misses: 0 }) }
   const cache = new LRUCache<string, V>({ maxSize: maxBytes })
+  const counts = { hits: 0, misses: 0 }
   return {
-    get: key => cache.get(key),
+    get: key => {
+      const value = cache.get(key)
+      if (value === undefined) counts.misses++
+      else counts.hits++
+      return value
+    },
+    counts: () => counts,
     // The key and the bookkeeping weigh too: without them a million empty objects would be free.
     set: (key, value, bytes) => void cache.set(key, value, { size: bytes + key.length + 200 })
   }

@@ -65,7 +65,8 @@ export function createRegistry(options: RegistryOptions) {
     graceMs,
     sparse
   })
-  return { blobs, uploads, manifests, tags, referrers, repositories }
+  const caches = { objects: objects.counts, manifests: records.counts }
+  return { blobs, uploads, manifests, tags, referrers, repositories, caches }
 }
 
 export type Registry = ReturnType<typeof createRegistry>

@@ -7,6 +7,12 @@ export interface GuardLog {
   debug(fields: object, message: string): void
 }
 
+/** The calls of a driver that are told of. */
+export type StorageOperation = Exclude<keyof StorageDriver, 'name' | 'ignoresCase'>
+
+/** Told of each call when it begins; what it returns is told of its end, with what was thrown. */
+export type StorageObserver = (operation: StorageOperation) => (error?: unknown) => void
+
 const LONGEST_KEY = 1024
 
 /**
@@ -29,18 +35,22 @@ export function isPrefix(prefix: string): boolean {
 
 /**
  * A driver behind the checks that all share: bad keys, upload ids and writer tokens are refused with
- * `StorageError('failed')` before the driver sees them, errors tell the driver's name, and calls are timed in the log at
- * debug level. Every method is named here, so that none is lost; what else a driver has is kept.
+ * `StorageError('failed')` before the driver sees them, errors tell the driver's name, and calls are told to the observer
+ * and timed in the log at debug level. Every method is named here, so that none is lost; what else a driver has is kept.
  */
-export function guard<D extends StorageDriver>(driver: D, log?: GuardLog): D {
-  const watched = async <T>(method: string, key: string, work: () => Promise<T>): Promise<T> => {
+export function guard<D extends StorageDriver>(driver: D, log?: GuardLog, observer?: StorageObserver): D {
+  const watched = async <T>(method: StorageOperation, key: string, work: () => Promise<T>): Promise<T> => {
     // Most registries log none of it, and what is not told need not be timed.
     const startedAt = tells(log) ? performance.now() : undefined
+    const ended = observer?.(method)
+    let failure: unknown
     try {
       return await work()
     } catch (error) {
+      failure = error
       throw named(driver.name, error)
     } finally {
+      ended?.(failure)
       if (startedAt !== undefined) {
         log?.debug({ driver: driver.name, method, key, ms: performance.now() - startedAt }, 'storage')
       }
@@ -64,10 +74,15 @@ export function guard<D extends StorageDriver>(driver: D, log?: GuardLog): D {
     commit: (id, key, from) => watched('commit', id, () => driver.commit(token(id), checked(key), from)),
     abort: id => watched('abort', id, () => driver.abort(token(id))),
     listUploads: async function* () {
+      const ended = observer?.('listUploads')
+      let failure: unknown
       try {
         yield* driver.listUploads()
       } catch (error) {
+        failure = error
         throw named(driver.name, error)
+      } finally {
+        ended?.(failure)
       }
     },
     close: () => watched('close', '', () => driver.close())

@@ -1,0 +1,20 @@
+import { boolean, optional, wholeNumber } from './values.ts'
+
+/** The variables of what is told to those who watch the registry. */
+export const observeVariables = {
+  METRICS_PORT: optional(
+    wholeNumber(
+      {
+        default: '',
+        description:
+          'A second TCP port, with `/metrics`, `/livez` and `/readyz` for whoever can reach it, on the address of `HOST`; `0` takes any free one.'
+      },
+      0,
+      65535
+    )
+  ),
+  METRICS: boolean({
+    default: 'false',
+    description: 'Whether `/metrics` is served on `PORT` as well; with access control, to who logs in.'
+  })
+}

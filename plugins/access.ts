@@ -3,6 +3,7 @@ import fp from 'fastify-plugin'
 import type { Action, Caller, RepositoryAction } from '../src/access/caller.ts'
 import type { PasswordCheck } from '../src/access/passwords.ts'
 import type { AccessSettings } from '../src/config/access.ts'
+import { addressOf } from '../src/http/address.ts'
 import { parseBasic } from '../src/http/authorization.ts'
 import { certificateUser } from '../src/http/certificate.ts'
 import type { EndpointParams } from '../src/http/endpoints.ts'
@@ -73,7 +74,7 @@ async function accessControl(app: FastifyInstance, options: AccessPluginOptions)
       const certified = settings.certificates ? certificateUser(request.raw.socket) : undefined
       const credentials = parseBasic(request.headers.authorization)
       if (credentials && access.knows(credentials.user)) request.claimedUser = credentials.user
-      request.caller = await access.identify(credentials, certified)
+      request.caller = await access.identify(credentials, certified, () => addressOf(request))
       access.check(request.caller, request.routeOptions.config.action!, repositoryOf(request))
     } catch (error) {
       if (error instanceof RegistryError && error.kind === 'unauthorized') reply.header('www-authenticate', BASIC)

@@ -48,6 +48,7 @@ export const errorTable = {
   'route-unknown': { status: 404, code: 'UNSUPPORTED', message: 'no such endpoint' },
   unauthorized: { status: 401, code: 'UNAUTHORIZED', message: 'authentication required' },
   denied: { status: 403, code: 'DENIED', message: 'requested access to the resource is denied' },
+  'too-many-requests': { status: 429, code: 'TOOMANYREQUESTS', message: 'too many requests' },
   'storage-full': {
     status: 507,
     code: 'UNKNOWN',
@@ -189,6 +190,8 @@ function headersFor({ status, code, details }: Refusal, request: FastifyRequest,
   } else if (status === 405) {
     const allow = methodsAt(request.server, path).filter(method => method !== request.method)
     headers.allow = [detail.allow ?? allow].flat().join(', ')
+  } else if (status === 429) {
+    headers['retry-after'] = String(detail.retryAfter ?? 1)
   } else if (status === 503) {
     headers['retry-after'] = String(RETRY_AFTER_S)
   }

@@ -1,4 +1,5 @@
 import { type AccessSettings, readAccess } from './config/access.ts'
+import { type LimitSettings, readLimits } from './config/limits.ts'
 import { type UnknownNames, unknownNames } from './config/names.ts'
 import { createReader } from './config/reader.ts'
 import { registryNames } from './config/registry-names.ts'
@@ -54,6 +55,8 @@ export interface Config {
   metricsEnabled: boolean
   /** Undefined: everybody may do everything. */
   access?: AccessSettings
+  /** Undefined: no client is limited. */
+  limits?: LimitSettings
   /** Whether writes, denials and logins are logged apart. Undefined: with access control they are. */
   auditLog?: boolean | undefined
   /** Undefined: plain HTTP. */
@@ -112,6 +115,8 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
   }
   const access = readAccess(reader)
   if (access) config.access = access
+  const limits = readLimits(reader)
+  if (limits) config.limits = limits
   const tls = readTlsSettings(reader)
   if (tls) config.tls = tls
   const problems = [...lookForUnknownNames(env).problems, ...reader.problems, ...registryProblems(env, reader)]

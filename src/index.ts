@@ -10,10 +10,12 @@ import gc from '../plugins/gc.ts'
 import health from '../plugins/health.ts'
 import metricsRoute from '../plugins/metrics.ts'
 import ociRouting from '../plugins/oci-routing.ts'
+import rateLimit from '../plugins/rate-limit.ts'
 import readOnly from '../plugins/read-only.ts'
 import registry from '../plugins/registry.ts'
 import requestMetrics from '../plugins/request-metrics.ts'
 import storagePlugin, { type Storage } from '../plugins/storage.ts'
+import uploadLimits from '../plugins/upload-limits.ts'
 import base from '../routes/base.ts'
 import blobs from '../routes/blobs.ts'
 import catalog from '../routes/catalog.ts'
@@ -45,6 +47,7 @@ export interface MarinaOptions
       | 'metadataTtlMs'
       | 'access'
       | 'auditLog'
+      | 'limits'
       | 'readOnly'
       | 'immutableTags'
       | 'corsOrigins'
@@ -129,13 +132,17 @@ async function registerApi(
   })
   if (options.corsOrigins.length > 0) await app.register(cors, { origins: options.corsOrigins })
   await app.register(ociRouting)
+  const { perAddress, perUser, ...uploadsOf } = options.limits ?? { uploads: 0, uploadSessions: 0 }
   if (metrics) await app.register(requestMetrics, { requests: metrics.requests })
+  if (perAddress) await app.register(rateLimit, { rate: perAddress, by: 'address' })
   await app.register(access, {
     access: options.access,
     readOnly: options.readOnly,
     now,
     passwordChecked: metrics?.passwordChecked
   })
+  if (perUser) await app.register(rateLimit, { rate: perUser, by: 'user' })
+  await app.register(uploadLimits, { ...uploadsOf, uploadExpiryMs: options.uploadExpiryMs, now })
   if (options.auditLog ?? options.access !== undefined) await app.register(audit)
   if (options.readOnly) await app.register(readOnly)
   await app.register(contentNegotiation)

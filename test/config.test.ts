@@ -9,6 +9,7 @@ import {
   accessVariableNames,
   ConfigSchema,
   configurationTable,
+  limitVariableNames,
   observeVariableNames,
   s3VariableNames,
   tlsVariableNames,
@@ -19,9 +20,13 @@ import { createAuthority } from './support/certificates.ts'
 
 const generalNames = variableNames.filter(
   name =>
-    ![...s3VariableNames, ...accessVariableNames, ...tlsVariableNames, ...observeVariableNames].some(
-      other => other === name
-    )
+    ![
+      ...s3VariableNames,
+      ...accessVariableNames,
+      ...limitVariableNames,
+      ...tlsVariableNames,
+      ...observeVariableNames
+    ].some(other => other === name)
 )
 
 /** The least that storage in S3 needs. */
@@ -184,6 +189,7 @@ t.test('all problems are told at once, each variable of the schema among them', 
   for (const [names, driver] of [
     [generalNames.filter(name => name !== 'STORAGE_PATH'), {}],
     [accessVariableNames, {}],
+    [limitVariableNames, {}],
     [tlsVariableNames, {}],
     [s3VariableNames, { STORAGE_DRIVER: 's3' }]
   ] as const) {
@@ -388,6 +394,23 @@ t.test('access control: what is missing or does not fit is one line', async t =>
   }
 })
 
+t.test('limits: a number of requests in a time', async t => {
+  t.equal(loadConfig({}).limits, undefined)
+  for (const [text, rate] of [
+    ['600/1m', { requests: 600, perMs: 60_000 }],
+    [' 1 / 1s ', { requests: 1, perMs: 1000 }],
+    ['20/1D', { requests: 20, perMs: 24 * 3600e3 }]
+  ] as const) {
+    const limits = { perAddress: rate, perUser: undefined, uploads: 0, uploadSessions: 0 }
+    t.strictSame(loadConfig({ RATE_LIMIT_PER_ADDRESS: text }).limits, limits, text)
+  }
+  t.match(loadConfig({ UPLOADS_PER_USER: '5' }).limits, { uploads: 5, perUser: undefined })
+  for (const text of ['600', '600/', '/1m', '0/1m', '600/0', '600/60', '600/2d', '6e2/1m', '-1/1m', '600/1m/2']) {
+    const [problem] = problemsOf({ RATE_LIMIT_PER_USER: text })
+    t.match(problem, /^RATE_LIMIT_PER_USER is "[^"]*"; allowed: a number of requests, `\/`, and from 1s to 1d/, text)
+  }
+})
+
 t.test('TLS: what is missing or does not fit is one line', async t => {
   const authority = createAuthority(join(t.testdir({}), 'ca'))
   const [one, other] = [authority.issue('one'), authority.issue('other')]
@@ -490,7 +513,14 @@ t.test('no text breaks the reading: it gives a value or a ConfigError', async t 
 
 t.test("the documentation's tables are the schema's", async t => {
   const file = readFileSync(new URL('../docs/configuration.md', import.meta.url), 'utf8')
-  const groups = [generalNames, observeVariableNames, accessVariableNames, tlsVariableNames, s3VariableNames]
+  const groups = [
+    generalNames,
+    observeVariableNames,
+    accessVariableNames,
+    limitVariableNames,
+    tlsVariableNames,
+    s3VariableNames
+  ]
   const tables = [...groups.map(configurationTable), registryNamesTable()]
   for (const table of tables) {
     if (!t.ok(file.includes(`\n\n${table}\n\n`))) t.comment(`docs/configuration.md needs this table:\n${table}`)

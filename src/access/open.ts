@@ -3,6 +3,7 @@ import type { RegistryLog } from '../registry/log.ts'
 import type { Robots } from '../registry/robots.ts'
 import { watch } from '../watched.ts'
 import { createAccess, type Login } from './access.ts'
+import { createAttempts } from './attempts.ts'
 import { createPasswords, type PasswordCheck } from './passwords.ts'
 import { createPolicy, simpleRules } from './policy.ts'
 import { createRobotLogin } from './robots.ts'
@@ -42,6 +43,7 @@ export function openAccess(settings: AccessSettings, surroundings: Surroundings)
     logins,
     knows: user => passwords?.has(user) ?? false,
     certificates,
+    attempts: createAttempts(now),
     policy: rules ? rules.value : () => simple
   })
   const close = (): void => {

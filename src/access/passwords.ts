@@ -1,6 +1,8 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { hash as bcrypt, verify as bcryptVerify } from '@node-rs/bcrypt'
 import { LRUCache } from 'lru-cache'
+import { RegistryError } from '../registry/errors.ts'
+import type { Attempt } from './access.ts'
 import type { Caller, Credentials } from './caller.ts'
 import { costOf, type Htpasswd } from './htpasswd.ts'
 
@@ -9,6 +11,8 @@ const COST = 10
 
 /** Checks at a time. They run in the thread pool that the store's files need as well, which has 4 threads. */
 const CHECKS_AT_ONCE = 2
+/** Checks that may wait for their turn: a few seconds' work. Whoever comes then is told to come again. */
+const CHECKS_WAITING = 64
 
 /** A hash of this cost that nobody knows a password for: what is wrong anyway can be checked against it. */
 const decoy = (cost: number): string => `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`
@@ -25,7 +29,8 @@ export type Passwords = ReturnType<typeof createPasswords>
 
 /**
  * Checks passwords against their bcrypt hashes, off the main thread. What has been found right is remembered, so that a
- * pull of 100 layers pays once: under an HMAC whose key dies with the process, never as a password.
+ * pull of 100 layers pays once: under an HMAC whose key dies with the process, never as a password. What has been found
+ * wrong is remembered too: a program that goes on with an old password is no guesser.
  *
  * @param file the password file as it is now
  * @param matches whether a password is the one of a hash; tests count the work by it
@@ -38,27 +43,39 @@ export function createPasswords(
 ) {
   const key = randomBytes(32)
   const known = new LRUCache<string, true>({ max: 10_000 })
+  // Apart, so that guesses push out nothing that is right.
+  const wrong = new LRUCache<string, true>({ max: 10_000 })
   const checking = new Map<string, Promise<boolean>>()
-  const inTurn = createTurns(CHECKS_AT_ONCE)
+  const inTurn = createTurns(CHECKS_AT_ONCE, CHECKS_WAITING)
 
-  /** Whether this is the user's password. For a user that there is not, it takes as long to say no. */
-  async function verify({ user, password }: Credentials): Promise<boolean> {
+  /**
+   * Whether this is the user's password. For a user that there is not, it takes as long to say no. Throws
+   * `too-many-requests` where too many wait for that.
+   */
+  async function verify({ user, password }: Credentials, attempt: Attempt = work => work()): Promise<boolean> {
     const hash = file().hashes.get(user)
     // With the hash in it, what was remembered of a password ends when the file has another one.
     const id = createHmac('sha256', key).update(`${user}\n${hash}\n${password}`).digest('base64')
-    if (known.has(id)) {
-      checked('remembered')
-      return true
+    if (known.has(id) || wrong.has(id)) {
+      checked(known.has(id) ? 'remembered' : 'wrong')
+      return known.has(id)
     }
     let check = checking.get(id)
     if (!check) {
-      check = inTurn(() => compare(password, hash)).finally(() => checking.delete(id))
+      const right = () => inTurn(() => compare(password, hash))
+      check = judge(id, right, attempt).finally(() => checking.delete(id))
       checking.set(id, check)
     }
     const right = await check
     checked(right ? 'right' : 'wrong')
-    if (right) known.set(id, true)
     return right
+  }
+
+  async function judge(id: string, right: () => Promise<boolean>, attempt: Attempt): Promise<boolean> {
+    const found = await attempt(async () => (await right()) || undefined)
+    const remembered = found ? known : wrong
+    remembered.set(id, true)
+    return found ?? false
   }
 
   /**
@@ -75,18 +92,21 @@ export function createPasswords(
   }
 
   /** Undefined: there is no such user, or the password is another one. */
-  async function login(credentials: Credentials): Promise<Caller | undefined> {
-    return (await verify(credentials)) ? { user: credentials.user } : undefined
+  async function login(credentials: Credentials, attempt: Attempt): Promise<Caller | undefined> {
+    return (await verify(credentials, attempt)) ? { user: credentials.user } : undefined
   }
 
   return { verify, login, has: (user: string): boolean => file().hashes.has(user) }
 }
 
-/** Runs work with at most `width` at a time, in the order asked for. */
-function createTurns(width: number) {
+/** Runs work with at most `width` at a time, in the order asked for. Throws `too-many-requests` beyond `most` that wait. */
+function createTurns(width: number, most: number) {
   const waiting: (() => void)[] = []
   let running = 0
   return async <T>(work: () => Promise<T>): Promise<T> => {
+    if (waiting.length >= most) {
+      throw new RegistryError('too-many-requests', { retryAfter: 1 }, { message: 'too many logins at once' })
+    }
     if (running === width) await new Promise<void>(resolve => waiting.push(resolve))
     else running++
     try {

@@ -2,6 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { RegistryLog } from '../registry/log.ts'
 import type { Robot, Robots } from '../registry/robots.ts'
+import type { Attempt } from './access.ts'
 import type { Caller, Credentials } from './caller.ts'
 import { createPolicy } from './policy.ts'
 import { hashOf, isToken } from './robot-token.ts'
@@ -33,17 +34,24 @@ export function createRobotLogin({ robots, notes, log, now = Date.now }: RobotLo
   const key = randomBytes(32)
   const known = new LRUCache<string, Known>({ max: 10_000 })
   const asking = new Map<string, Promise<Known | undefined>>()
+  const wrong = new LRUCache<string, true>({ max: 10_000 })
   const noted = new LRUCache<string, string>({ max: 10_000 })
 
   /** Whose token the password is; undefined: nobody's, or one that is over. */
-  async function login({ password }: Credentials): Promise<Caller | undefined> {
+  async function login({ password }: Credentials, attempt: Attempt): Promise<Caller | undefined> {
     if (!isToken(password)) return undefined
     const id = createHmac('sha256', key).update(password).digest('base64')
+    if (wrong.has(id)) return undefined
     const remembered = known.get(id)
-    const found = remembered && now() - remembered.asked < REVOKED_WITHIN_MS ? remembered : await ask(id, password)
+    const found = remembered ? await askAgain(remembered, id, password) : await attempt(() => ask(id, password))
     if (!found || (found.robot.expires ?? Number.POSITIVE_INFINITY) <= now()) return undefined
     if (notes) note(id, password)
     return found.caller
+  }
+
+  /** Who was here before makes no new attempt: nobody else's failures keep them out. */
+  async function askAgain(remembered: Known, id: string, token: string): Promise<Known | undefined> {
+    return now() - remembered.asked < REVOKED_WITHIN_MS ? remembered : ask(id, token)
   }
 
   function ask(id: string, token: string): Promise<Known | undefined> {
@@ -60,6 +68,7 @@ export function createRobotLogin({ robots, notes, log, now = Date.now }: RobotLo
     const robot = await robots.find(hashOf(token))
     if (!robot) {
       known.delete(id)
+      wrong.set(id, true) // for ever: no two tokens are the same
       return undefined
     }
     const { name, repositories, actions } = robot

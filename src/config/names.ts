@@ -1,5 +1,5 @@
 /** Variables that begin so are ours, or mean ours; others of the environment are nobody's business. */
-const OUR_PREFIXES = /^(S3|STORAGE|AUTH|TLS|LOG|GC|UPLOAD|MANIFEST|TAGS|METRICS|REGISTRY)_/
+const OUR_PREFIXES = /^(S3|STORAGE|AUTH|AUDIT|TLS|LOG|GC|UPLOADS?|RATE|QUOTA|MANIFEST|TAGS|METRICS|REGISTRY)_/
 
 /** Typing errors that we take for the name meant: two letters wrong, missing or too many. */
 const NEAR = 2

@@ -1,5 +1,6 @@
 import { type StaticDecode, Type } from '@sinclair/typebox'
 import { accessVariables } from './access-variables.ts'
+import { limitVariables } from './limit-variables.ts'
 import { observeVariables } from './observe-variables.ts'
 import { s3Variables } from './s3-variables.ts'
 import { tlsVariables } from './tls-variables.ts'
@@ -177,6 +178,7 @@ export const ConfigSchema = Type.Object({
   ),
   ...observeVariables,
   ...accessVariables,
+  ...limitVariables,
   ...tlsVariables,
   ...s3Variables
 })
@@ -191,6 +193,7 @@ export type VariableValue<N extends VariableName> =
 export const variableNames = Object.keys(ConfigSchema.properties) as VariableName[]
 export const accessVariableNames = Object.keys(accessVariables) as (keyof typeof accessVariables)[]
 export const observeVariableNames = Object.keys(observeVariables) as (keyof typeof observeVariables)[]
+export const limitVariableNames = Object.keys(limitVariables) as (keyof typeof limitVariables)[]
 export const tlsVariableNames = Object.keys(tlsVariables) as (keyof typeof tlsVariables)[]
 /** Those that are read with `STORAGE_DRIVER=s3` alone. */
 export const s3VariableNames = Object.keys(s3Variables) as (keyof typeof s3Variables)[]

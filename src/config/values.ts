@@ -24,7 +24,7 @@ export interface About {
  */
 export type Variable<T> = TTransform<TString, T> & About & { allowed: string }
 
-function variable<T extends string | number | boolean | string[]>(
+function variable<T extends string | number | boolean | object>(
   about: About,
   allowed: string,
   read: (text: string) => T | undefined
@@ -84,6 +84,21 @@ const DURATIONS: Readonly<Record<string, number>> = { s: 1e3, m: 60e3, h: 3600e3
 /** A duration, read to milliseconds. The bounds are written as a user would write them. */
 export function duration(about: About, min: string, max: string): Variable<number> {
   return measure(about, DURATIONS, min, max, 'a number with `s`, `m`, `h` or `d`')
+}
+
+/** So many requests in so many ms. */
+export interface Rate {
+  requests: number
+  perMs: number
+}
+
+/** A number of requests in a time: `600/1m`. */
+export function rate(about: About): Variable<Rate> {
+  return variable<Rate>(about, 'a number of requests, `/`, and from 1s to 1d: `600/1m`', text => {
+    const [, number = '', time = ''] = /^(\d{1,9})\s*\/\s*(.+)$/.exec(text) ?? []
+    const perMs = within(measured(time, DURATIONS), 1000, 24 * 3600e3)
+    return Number(number) > 0 && perMs !== undefined ? { requests: Number(number), perMs } : undefined
+  })
 }
 
 /** An address or name to listen on. */
@@ -148,15 +163,16 @@ export function trustProxy(about: About): Variable<TrustProxy> {
 }
 
 function measure(about: About, units: Readonly<Record<string, number>>, min: string, max: string, form: string) {
-  const read = (text: string) => {
-    if (/^0+$/.test(text)) return 0
-    const [, number = '', unit = ''] = /^(\d{1,15})\s?([a-z]*)$/i.exec(text) ?? []
-    const factor = units[unit.toLowerCase()]
-    return number === '' || factor === undefined ? undefined : Number(number) * factor
-  }
-  const least = read(min) ?? 0
-  const most = read(max) ?? 0
-  return variable(about, `from ${min} to ${max}: ${form}`, text => within(read(text), least, most))
+  const least = measured(min, units) ?? 0
+  const most = measured(max, units) ?? 0
+  return variable(about, `from ${min} to ${max}: ${form}`, text => within(measured(text, units), least, most))
+}
+
+function measured(text: string, units: Readonly<Record<string, number>>): number | undefined {
+  if (/^0+$/.test(text)) return 0
+  const [, number = '', unit = ''] = /^(\d{1,15})\s?([a-z]*)$/i.exec(text) ?? []
+  const factor = units[unit.toLowerCase()]
+  return number === '' || factor === undefined ? undefined : Number(number) * factor
 }
 
 function readDigits(text: string): number | undefined {

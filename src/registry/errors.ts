@@ -25,6 +25,7 @@ export type ErrorKind =
   | 'route-unknown'
   | 'unauthorized'
   | 'denied'
+  | 'too-many-requests'
   | 'storage-full'
   | 'storage-unavailable'
   | 'internal'

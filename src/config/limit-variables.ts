@@ -1,0 +1,37 @@
+import { optional, rate, wholeNumber } from './values.ts'
+
+/** The variables of what one client may take up. */
+export const limitVariables = {
+  RATE_LIMIT_PER_ADDRESS: optional(
+    rate({
+      default: '',
+      unset: 'no limit',
+      description: 'Most requests from one address in a time, whatever becomes of them; more are answered with 429.'
+    })
+  ),
+  RATE_LIMIT_PER_USER: optional(
+    rate({
+      default: '',
+      unset: 'no limit',
+      description:
+        'Most requests of one user or robot in a time, from all addresses together; more are answered with 429.'
+    })
+  ),
+  UPLOADS_PER_USER: wholeNumber(
+    {
+      default: '0',
+      description:
+        'Most requests that bring bytes of blobs at once, of one user, or of one address where nobody has logged in; more are answered with 429. `0`: no limit.'
+    },
+    0,
+    100_000
+  ),
+  UPLOAD_SESSIONS_PER_USER: wholeNumber(
+    {
+      default: '0',
+      description: 'Most uploads with bytes that are begun and not ended, counted in the same way. `0`: no limit.'
+    },
+    0,
+    1_000_000
+  )
+}

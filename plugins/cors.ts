@@ -21,7 +21,8 @@ const EXPOSED = [
   'OCI-Subject',
   'OCI-Tag',
   'Range',
-  'WWW-Authenticate'
+  'WWW-Authenticate',
+  'X-Request-Id'
 ]
 
 /** Lets pages of other origins use the API. Their browsers ask first and without credentials: it comes before access control. */

@@ -13,7 +13,7 @@ async function requestMetrics(app: FastifyInstance, { requests }: { requests: Re
   app.addHook('onRequest', (request: FastifyRequest, reply: FastifyReply, done) => {
     const { raw } = reply
     const ended = requests.begin(routeOf(request), methodOf(request), request.raw.socket)
-    raw.once('close', () => ended(raw.writableFinished ? String(raw.statusCode) : GONE))
+    raw.once('close', () => ended(raw.writableEnded ? String(raw.statusCode) : GONE))
     done()
   })
 }

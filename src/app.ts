@@ -3,13 +3,15 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import errors, { frameworkErrors, onClientError } from '../plugins/errors.ts'
 import openapi from '../plugins/openapi.ts'
 import requestHead from '../plugins/request-head.ts'
+import requestId from '../plugins/request-id.ts'
 import tlsRenewal from '../plugins/tls.ts'
 import { readTls } from './config/tls.ts'
 import type { Config } from './config.ts'
 import { handleExpectContinue } from './http/body.ts'
 import { limitIdle } from './http/idle.ts'
+import { createRequestIds } from './http/request-id.ts'
 import marina from './index.ts'
-import { loggerOptions, requestLog } from './logger.ts'
+import { loggerOptions, requestLog, requestLogger } from './logger.ts'
 import type { ProcessMetrics } from './metrics/exposition.ts'
 import type { StorageDriver } from './storage/driver.ts'
 import { version } from './version.ts'
@@ -34,6 +36,8 @@ export async function buildApp(config: Config, options: BuildOptions = {}): Prom
   const app = Fastify({
     logger: log ? { level: config.logLevel, stream: log } : (loggerOptions(config) ?? false),
     logController: requestLog(config.logRequests),
+    genReqId: createRequestIds(),
+    childLoggerFactory: requestLogger,
     trustProxy: config.trustProxy,
     clientErrorHandler: onClientError,
     frameworkErrors,
@@ -48,21 +52,28 @@ export async function buildApp(config: Config, options: BuildOptions = {}): Prom
   handleExpectContinue(app.server)
   limitIdle(app.server, config.idleTimeoutMs)
   await app.register(errors)
+  await app.register(requestId)
   await app.register(requestHead)
   if (config.tls) await app.register(tlsRenewal, { tls: config.tls })
   const measured = given ?? (config.metricsEnabled ? await processMetrics() : undefined)
+  const tracing = config.otlp && (await loadTracing())(config.otlp)
+  if (tracing) app.addHook('onClose', () => tracing.close())
   if (config.openapiEnabled) await app.register(openapi, { title: 'marina-distribution', version })
   await app.register(marina, {
     ...config,
     storage: storage ?? (config.s3 ? { s3: config.s3 } : { path: config.storagePath }),
     metrics: measured?.register,
     exposition: config.metricsEnabled ? measured : undefined,
+    tracing,
     health: true,
     ...(now && { now })
   })
   await app.ready()
   return app
 }
+
+/** OpenTelemetry is loaded only when there is somebody to send traces to. */
+const loadTracing = async () => (await import('./tracing/otlp.ts')).openTracing
 
 /** Metrics of this process. Their library is loaded only when they are wanted. */
 export async function processMetrics(): Promise<ProcessMetrics> {

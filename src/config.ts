@@ -8,6 +8,7 @@ import { readS3, type S3Settings } from './config/s3.ts'
 import { ConfigSchema, s3VariableNames, variableNames } from './config/schema.ts'
 import { fileNameOf } from './config/sources.ts'
 import { readTlsSettings, type TlsSettings } from './config/tls.ts'
+import { readTracing, type TracingSettings } from './config/tracing.ts'
 import type { TrustProxy } from './config/values.ts'
 
 /** The registry's settings. Sizes are bytes, times are milliseconds; docs/configuration.md says what each one does. */
@@ -53,6 +54,8 @@ export interface Config {
   metricsPort?: number | undefined
   /** Whether metrics are served on the main port. */
   metricsEnabled: boolean
+  /** Undefined: there are no traces. */
+  otlp?: TracingSettings
   /** Undefined: everybody may do everything. */
   access?: AccessSettings
   /** Undefined: no client is limited. */
@@ -113,6 +116,8 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
     if (read('S3_REDIRECT')) config.redirectExpiryMs = expiry
     config.metadataTtlMs = read('S3_METADATA_TTL')
   }
+  const otlp = readTracing(reader)
+  if (otlp) config.otlp = otlp
   const access = readAccess(reader)
   if (access) config.access = access
   const limits = readLimits(reader)

@@ -14,6 +14,7 @@ import rateLimit from '../plugins/rate-limit.ts'
 import readOnly from '../plugins/read-only.ts'
 import registry from '../plugins/registry.ts'
 import requestMetrics from '../plugins/request-metrics.ts'
+import requestTracing from '../plugins/request-tracing.ts'
 import storagePlugin, { type Storage } from '../plugins/storage.ts'
 import uploadLimits from '../plugins/upload-limits.ts'
 import base from '../routes/base.ts'
@@ -27,6 +28,8 @@ import { type Config, defaults } from './config.ts'
 import { createLinks } from './http/links.ts'
 import type { Exposition } from './metrics/exposition.ts'
 import { createReadiness, type Readiness } from './registry/readiness.ts'
+import { observeAll } from './storage/guard.ts'
+import type { Tracing } from './tracing/tracing.ts'
 
 /** Settings of the plugin: those of the configuration that concern a registry, and where it keeps its bytes. */
 export interface MarinaOptions
@@ -59,6 +62,8 @@ export interface MarinaOptions
   metrics?: MetricsRegister | undefined
   /** Metrics served at `<prefix>/metrics`, with access control to who logs in. Default: none are. */
   exposition?: Exposition | undefined
+  /** Makes spans of requests and of what the storage does for them. Default: none are made. */
+  tracing?: Tracing | undefined
   /** Whether `<prefix>/livez` and `<prefix>/readyz` are served, to whoever asks. Default false. */
   health?: boolean
   /** ms since 1970, for upload sessions; for tests. */
@@ -74,7 +79,7 @@ const loadMetrics = async () => (await import('./metrics/metrics.ts')).createMet
  */
 const marina: FastifyPluginAsync<MarinaOptions> = async (
   app,
-  { storage, now, metrics, exposition, health: probed = false, ...given }
+  { storage, now, metrics, exposition, tracing, health: probed = false, ...given }
 ) => {
   const options = { ...defaults, ...given }
   let opened: FastifyInstance | undefined
@@ -82,7 +87,7 @@ const marina: FastifyPluginAsync<MarinaOptions> = async (
   if (probed) await app.register(health, { readiness: () => readiness })
   await app.register(
     async v2 => {
-      await registerApi(v2, options, storage, metrics, now)
+      await registerApi(v2, options, { storage, metrics, tracing, now })
       opened = v2
       readiness = createReadiness({ storage: v2.storage, log: v2.log, writes: !options.readOnly })
     },
@@ -99,10 +104,9 @@ export { type StorageDriver, StorageError } from './storage/driver.ts'
 async function registerApi(
   app: FastifyInstance,
   options: Config,
-  storage: MarinaOptions['storage'],
-  register: MarinaOptions['metrics'],
-  now: MarinaOptions['now']
+  given: Pick<MarinaOptions, 'storage' | 'metrics' | 'tracing' | 'now'>
 ): Promise<void> {
+  const { storage, metrics: register, tracing, now } = given
   // An embedder may check requests in a way of their own, or not at all.
   app.setValidatorCompiler(TypeBoxValidatorCompiler)
   await app.register(errors)
@@ -110,7 +114,7 @@ async function registerApi(
   await app.register(storagePlugin, {
     storage,
     bufferMemoryBytes: options.bufferMemoryBytes,
-    observer: metrics?.storage
+    observer: observeAll(metrics?.storage, tracing?.storage)
   })
   await app.register(registry, {
     graceMs: options.gcGraceMs,
@@ -133,6 +137,7 @@ async function registerApi(
   if (options.corsOrigins.length > 0) await app.register(cors, { origins: options.corsOrigins })
   await app.register(ociRouting)
   const { perAddress, perUser, ...uploadsOf } = options.limits ?? { uploads: 0, uploadSessions: 0 }
+  if (tracing) await app.register(requestTracing, { tracing })
   if (metrics) await app.register(requestMetrics, { requests: metrics.requests })
   if (perAddress) await app.register(rateLimit, { rate: perAddress, by: 'address' })
   await app.register(access, {

@@ -1,5 +1,6 @@
 import { type FastifyReply, type FastifyRequest, type FastifyServerOptions, LogController } from 'fastify'
 import type { Config } from './config.ts'
+import { traceIdOf } from './http/request-id.ts'
 
 /**
  * Fastify's `logger` option. `auto` looks at the terminal and not at NODE_ENV: lines for people where a person
@@ -10,6 +11,17 @@ export function loggerOptions(config: Pick<Config, 'logLevel' | 'logFormat'>): F
   if (!pretty) return { level: config.logLevel }
   const options = { translateTime: 'HH:MM:ss.l', ignore: 'pid,hostname', colorize: process.stdout.isTTY }
   return { level: config.logLevel, transport: { target: 'pino-pretty', options } }
+}
+
+/** Fastify's option `childLoggerFactory`: every line about a request tells the trace that its client says it is a part of. */
+export const requestLogger: NonNullable<FastifyServerOptions['childLoggerFactory']> = (
+  logger,
+  bindings,
+  options,
+  { headers }
+) => {
+  const traceId = traceIdOf(headers)
+  return logger.child(traceId === undefined ? bindings : { ...bindings, trace_id: traceId }, options)
 }
 
 /**

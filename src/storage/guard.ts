@@ -13,6 +13,18 @@ export type StorageOperation = Exclude<keyof StorageDriver, 'name' | 'ignoresCas
 /** Told of each call when it begins; what it returns is told of its end, with what was thrown. */
 export type StorageObserver = (operation: StorageOperation) => (error?: unknown) => void
 
+/** One observer that tells all of those that there are; undefined: there is none. */
+export function observeAll(...observers: (StorageObserver | undefined)[]): StorageObserver | undefined {
+  const told = observers.filter(observer => observer !== undefined)
+  if (told.length < 2) return told[0]
+  return operation => {
+    const ended = told.map(observer => observer(operation))
+    return error => {
+      for (const end of ended) end(error)
+    }
+  }
+}
+
 const LONGEST_KEY = 1024
 
 /**

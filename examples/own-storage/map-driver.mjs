@@ -67,7 +67,7 @@ export function openMapDriver({ now = Date.now } = {}) {
     async upload(id) {
       return stateOf(uploads.get(id))
     },
-    async append(id, source, { from, writer }) {
+    async append(id, source, { from, writer, watch }) {
       const before = uploads.get(id)
       expectState(before, from)
       // Another object from here on: what an earlier writer still adds goes to the one that nobody reads.
@@ -75,7 +75,10 @@ export function openMapDriver({ now = Date.now } = {}) {
       uploads.set(id, upload)
       const pieces = [upload.bytes]
       try {
-        for await (const piece of source) pieces.push(Buffer.from(piece))
+        for await (const piece of source) {
+          pieces.push(Buffer.from(piece))
+          await watch?.(piece)
+        }
       } finally {
         // What came before the source failed counts: its client goes on from there.
         upload.bytes = Buffer.concat(pieces)

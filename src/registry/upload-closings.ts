@@ -37,10 +37,13 @@ export function createClosings({ storage, blobs, endings, hashes, smallBytes }: 
       if (ending && ending.content !== session.id) await storage.delete([key], { durable: false })
       await repeat(repository, session, digest, ending)
     }
-    const committed = await storage.commit(session.id, key, state)
-    if (!committed) return endedByAnother()
     const algorithm = algorithmOf(digest)
-    const hashed = committed.existed ? undefined : digestIfSame(known, state, algorithm)
+    const [committed, sent] = await Promise.all([
+      storage.commit(session.id, key, state),
+      digestIfSame(known, state, algorithm)
+    ])
+    if (!committed) return endedByAnother()
+    const hashed = committed.existed ? undefined : sent
     const actual = hashed ?? (await digestContent(session, algorithm))
     if (actual === undefined) return endedByAnother()
     // Content that has been there for a while may be about to be collected (docs/storage.md, "Collecting").
@@ -84,7 +87,7 @@ export function createClosings({ storage, blobs, endings, hashes, smallBytes }: 
 
   /** Leaves how the session ended; false: somebody did before. */
   function end(session: Session, ending: Ending): Promise<boolean> {
-    hashes.take(session)
+    hashes.forget(session.id)
     return endings.leave(session.id, ending)
   }
 

@@ -174,9 +174,10 @@ export function createUploads({ storage, blobs, expiryMs, smallBytes, now = Date
     const size = from?.size ?? 0
     if (range && range.start !== size) throw new RegistryError('upload-out-of-order', { size })
     const { writer, hash } = hashes.resume(session, from)
-    const source = hashed(chunk.source, hash, expected)
+    const source = expected === undefined ? chunk.source : limited(chunk.source, expected)
     const key = contentKey(session.id)
-    const stored = await storage.append(session.id, source, { from, writer, key, closing })
+    const watch = hash && hashing(hash)
+    const stored = await storage.append(session.id, source, { from, writer, key, closing, ...(watch && { watch }) })
     if (expected !== undefined && stored - size !== expected) throw sizeInvalid(expected, stored - size)
     return { size: stored, writer }
   }
@@ -207,20 +208,18 @@ const read = (turn: Turn, chunk: Chunk): Chunk => ({ ...chunk, source: turn.read
 const sizeInvalid = (announced: number, received: number): RegistryError =>
   new RegistryError('size-invalid', { announced, received })
 
-/** Hashes what goes by, and stops a body that is longer than its Content-Range said. */
-async function* hashed(
-  source: AsyncIterable<Uint8Array>,
-  progress: Progress | undefined,
-  expected: number | undefined
-): AsyncGenerator<Uint8Array> {
+/** Hashes what is stored. */
+const hashing = (progress: Progress) => (bytes: Uint8Array) => {
+  progress.size += bytes.length
+  return progress.hash.update(bytes)
+}
+
+/** Stops a body that is longer than its Content-Range said. */
+async function* limited(source: AsyncIterable<Uint8Array>, expected: number): AsyncGenerator<Uint8Array> {
   let received = 0
   for await (const chunk of source) {
     received += chunk.length
-    if (expected !== undefined && received > expected) throw sizeInvalid(expected, received)
-    if (progress) {
-      progress.hash.update(chunk)
-      progress.size += chunk.length
-    }
+    if (received > expected) throw sizeInvalid(expected, received)
     yield chunk
   }
 }

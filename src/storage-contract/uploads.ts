@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { setTimeout as later } from 'node:timers/promises'
 import type { UploadState } from '../storage/driver.ts'
 import { fault, from, inPieces, keysIn, MIB, type On, uploadsIn, whole } from './parts.ts'
 
@@ -35,6 +36,32 @@ export function growingUploads(on: On): void {
       t.ok((await whole(peer, 'made')).equals(bytes))
     })
   }
+
+  on('what is stored is shown, and stays as it is as long as it is looked at', async (t, { driver }) => {
+    const bytes = randomBytes(5 * MIB + 1)
+    const shown: Buffer[] = []
+    let looking = 0
+    const watch = async (piece: Uint8Array): Promise<void> => {
+      looking++
+      const before = Buffer.from(piece)
+      shown.push(before)
+      await later(2)
+      t.ok(before.equals(piece))
+      looking--
+    }
+    const options = { key: 'made', from: undefined, writer: 'one', watch }
+    t.equal(await driver.append('u', inPieces(bytes, 100_000), options), bytes.length)
+    t.equal(looking, 0, 'it waits for all of it')
+    t.ok(Buffer.concat(shown).equals(bytes))
+    const broken = new Error('the client went away')
+    const failing = async function* () {
+      yield bytes.subarray(0, 10)
+      throw broken
+    }
+    const more = { ...options, from: await driver.upload('u') }
+    await t.rejects(driver.append('u', failing(), more), broken)
+    t.equal(Buffer.concat(shown).length, (await driver.upload('u'))?.size, 'also of one that broke')
+  })
 
   on('many small pieces', async (t, { driver }) => {
     const bytes = randomBytes(5000)

@@ -4,7 +4,7 @@ const LARGEST = 1024 * 1024
 /** What one stream may hold: two buffers of `size` bytes. */
 export interface BufferShare {
   readonly size: number
-  /** A buffer of `size` bytes with anything in it; it goes back to the pool with `end`. */
+  /** A buffer of `size` bytes with anything in it, in memory that threads share; it goes back to the pool with `end`. */
   take(): Buffer
   /** Gives the share and its buffers back. To be called once, when nothing reads into them any more. */
   end(): void
@@ -36,12 +36,12 @@ export function createBuffers(budget: number): Buffers {
   const takeOne = (size: number): Buffer => {
     const buffer = idle.get(size)?.pop()
     if (buffer) idleBytes -= size
-    return buffer ?? Buffer.allocUnsafeSlow(size)
+    return buffer ?? Buffer.from(new SharedArrayBuffer(size))
   }
 
   return {
     open: (bytes = Number.POSITIVE_INFINITY) => {
-      const size = shareOf(Math.min((budget - reserved) / 16, bytes))
+      const size = shareOf(Math.min((budget - reserved) / 32, bytes))
       const taken: Buffer[] = []
       reserved += 2 * size
       if (reserved + idleBytes > budget) {

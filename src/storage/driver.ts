@@ -122,6 +122,11 @@ export interface AppendOptions {
    * before either: until the commit it may be known to this process alone, and for a while only. Default false.
    */
   closing?: boolean
+  /**
+   * Is shown what is stored, all of it once and in its order, in pieces as large as the driver has them, and before
+   * `append` ends. The driver waits for what it returns, which never rejects, and leaves the bytes as they are until then.
+   */
+  watch?: (bytes: Uint8Array) => Promise<void> | undefined
 }
 
 /**

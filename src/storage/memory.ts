@@ -114,7 +114,7 @@ function uploadsIn(turns: Map<string, Turn>, objects: Map<string, StoredBytes>, 
   const append = async (
     id: string,
     source: AsyncIterable<Uint8Array>,
-    { from, writer }: AppendOptions
+    { from, writer, watch }: AppendOptions
   ): Promise<number> => {
     const before = turns.get(id)
     if (!isAs(before, from)) throw conflict(id)
@@ -122,6 +122,7 @@ function uploadsIn(turns: Map<string, Turn>, objects: Map<string, StoredBytes>, 
     turns.set(id, turn)
     for await (const piece of source) {
       turn.pieces.push(Buffer.from(piece))
+      await watch?.(piece)
       turn.size += piece.length
       turn.at = now()
     }

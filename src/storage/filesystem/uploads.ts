@@ -45,13 +45,13 @@ async function append(
   store: Store,
   id: string,
   source: AsyncIterable<Uint8Array>,
-  { from, writer, closing = false }: AppendOptions
+  { from, writer, closing = false, watch }: AppendOptions
 ): Promise<Appended> {
   const claim = await store.sessions.claim(id, from, writer)
   const share = store.buffers.open()
   let written: Written
   try {
-    written = await writeSource(claim.handle, claim.size, source, share.size)
+    written = await writeSource(claim.handle, claim.size, source, share, watch)
     await claim.handle.datasync()
   } finally {
     share.end()

@@ -46,7 +46,10 @@ export function createUploads({ bucket, writes, budget, plan }: UploadOptions): 
     let kept = false
     try {
       if (!ticket && !beginning.stored) await writing.begin() // so that an abort is noticed
-      const sourceFailed = await drain(source, writing.add)
+      const sourceFailed = await drain(source, async piece => {
+        await options.watch?.(piece)
+        await writing.add(piece)
+      })
       const held = ticket && !sourceFailed ? await writing.hold() : undefined
       if (!held) await writing.finish()
       if (ticket && !holding.isGood(id, ticket)) {

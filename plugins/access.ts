@@ -21,9 +21,9 @@ declare module 'fastify' {
     /** The user whose credentials turned out wrong, where there is such a user. */
     claimedUser: string | undefined
     /** Whether the caller may do this in a repository. */
-    may(action: RepositoryAction, repository: string): boolean
+    may(action: RepositoryAction, repository: string): boolean | Promise<boolean>
     /** Tells of a repository whether the caller may pull it; undefined: they may pull all. */
-    readable(): ((repository: string) => boolean) | undefined
+    readable(): ((repository: string) => boolean | Promise<boolean>) | undefined
   }
 }
 
@@ -85,7 +85,8 @@ async function accessControl(app: FastifyInstance, options: AccessPluginOptions)
 
 export default fp(accessControl, { name: 'access', dependencies: ['oci-routing'], fastify: '5.x' })
 
-function requireAction({ method, url, config }: RouteOptions): void {
+/** For `onRoute`. */
+export function requireAction({ method, url, config }: RouteOptions): void {
   if (config?.action !== undefined) return
   throw new Error(`${method} ${config?.path ?? url} does not say what it lets its caller do: it needs a config.action`)
 }

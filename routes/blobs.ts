@@ -20,7 +20,8 @@ const blobs: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { deleteEnabl
     async handler(request, reply) {
       const name = parseRepository(request.params.name)
       const digest = parseDigest(request.params.digest)
-      const { size } = await registry.blobs.head(name, digest, { relying: !readOnly && request.may('push', name) })
+      const relying = !readOnly && (await request.may('push', name))
+      const { size } = await registry.blobs.head(name, digest, { relying })
       describe(reply, digest)
       if (notModified(request.headers['if-none-match'], etag(digest))) return void reply.code(304)
       reply.header('Content-Length', size)

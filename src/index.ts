@@ -1,11 +1,13 @@
 import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import type { Registry as MetricsRegister } from 'prom-client'
-import access from '../plugins/access.ts'
+import access, { type AccessPluginOptions } from '../plugins/access.ts'
 import audit from '../plugins/audit.ts'
+import authorize, { type Authorize } from '../plugins/authorize.ts'
 import contentNegotiation from '../plugins/content-negotiation.ts'
 import cors from '../plugins/cors.ts'
 import errors from '../plugins/errors.ts'
+import events, { type OnEvent } from '../plugins/events.ts'
 import gc from '../plugins/gc.ts'
 import health from '../plugins/health.ts'
 import metricsRoute from '../plugins/metrics.ts'
@@ -66,6 +68,10 @@ export interface MarinaOptions
   tracing?: Tracing | undefined
   /** Whether `<prefix>/livez` and `<prefix>/readyz` are served, to whoever asks. Default false. */
   health?: boolean
+  /** Decides who may do what, in place of `access`. */
+  authorize?: Authorize
+  /** Is told of pushes, pulls and deletions, once they are answered. */
+  onEvent?: OnEvent
   /** ms since 1970, for upload sessions; for tests. */
   now?: () => number
 }
@@ -77,17 +83,20 @@ const loadMetrics = async () => (await import('./metrics/metrics.ts')).createMet
  * The registry as a Fastify plugin: `app.register(marina, { prefix, storage })` serves the API under `<prefix>/v2/`.
  * It is encapsulated: parsers, hooks, decorators and error handlers stay inside, and an app may hold several.
  */
-const marina: FastifyPluginAsync<MarinaOptions> = async (
-  app,
-  { storage, now, metrics, exposition, tracing, health: probed = false, ...given }
-) => {
+const marina: FastifyPluginAsync<MarinaOptions> = async (app, { exposition, health: probed = false, ...given }) => {
+  if (given.access && given.authorize) throw new TypeError('access and authorize are both given; allowed: one of them')
+  if (exposition && given.authorize) {
+    throw new TypeError(
+      'exposition is given, and authorize is not asked about it; allowed: a route of your own for metrics'
+    )
+  }
   const options = { ...defaults, ...given }
   let opened: FastifyInstance | undefined
   let readiness: Readiness | undefined
   if (probed) await app.register(health, { readiness: () => readiness })
   await app.register(
     async v2 => {
-      await registerApi(v2, options, { storage, metrics, tracing, now })
+      await registerApi(v2, options)
       opened = v2
       readiness = createReadiness({ storage: v2.storage, log: v2.log, writes: !options.readOnly })
     },
@@ -97,16 +106,15 @@ const marina: FastifyPluginAsync<MarinaOptions> = async (
 }
 
 export default marina
+export type { Authorize, RequestedAction, Verdict } from '../plugins/authorize.ts'
+export type { OnEvent } from '../plugins/events.ts'
 export type { S3Storage } from '../plugins/storage.ts'
 export { buildApp } from './app.ts'
+export type { RegistryEvent } from './http/events.ts'
 export { type StorageDriver, StorageError } from './storage/driver.ts'
 
-async function registerApi(
-  app: FastifyInstance,
-  options: Config,
-  given: Pick<MarinaOptions, 'storage' | 'metrics' | 'tracing' | 'now'>
-): Promise<void> {
-  const { storage, metrics: register, tracing, now } = given
+async function registerApi(app: FastifyInstance, options: Config & MarinaOptions): Promise<void> {
+  const { storage, now, metrics: register, tracing } = options
   // An embedder may check requests in a way of their own, or not at all.
   app.setValidatorCompiler(TypeBoxValidatorCompiler)
   await app.register(errors)
@@ -136,19 +144,9 @@ async function registerApi(
   })
   if (options.corsOrigins.length > 0) await app.register(cors, { origins: options.corsOrigins })
   await app.register(ociRouting)
-  const { perAddress, perUser, ...uploadsOf } = options.limits ?? { uploads: 0, uploadSessions: 0 }
   if (tracing) await app.register(requestTracing, { tracing })
   if (metrics) await app.register(requestMetrics, { requests: metrics.requests })
-  if (perAddress) await app.register(rateLimit, { rate: perAddress, by: 'address' })
-  await app.register(access, {
-    access: options.access,
-    readOnly: options.readOnly,
-    now,
-    passwordChecked: metrics?.passwordChecked
-  })
-  if (perUser) await app.register(rateLimit, { rate: perUser, by: 'user' })
-  await app.register(uploadLimits, { ...uploadsOf, uploadExpiryMs: options.uploadExpiryMs, now })
-  if (options.auditLog ?? options.access !== undefined) await app.register(audit)
+  await registerAccess(app, options, metrics?.passwordChecked)
   if (options.readOnly) await app.register(readOnly)
   await app.register(contentNegotiation)
 
@@ -162,4 +160,29 @@ async function registerApi(
   await app.register(tags, routes)
   await app.register(referrers, routes)
   await app.register(catalog, routes)
+}
+
+/** Who may do what, how often, and who is told: what stands before every route. */
+async function registerAccess(
+  app: FastifyInstance,
+  options: Config & MarinaOptions,
+  passwordChecked: AccessPluginOptions['passwordChecked']
+): Promise<void> {
+  const { now, authorize: decide, onEvent } = options
+  const { perAddress, perUser, ...uploadsOf } = options.limits ?? { uploads: 0, uploadSessions: 0 }
+  if (perAddress) await app.register(rateLimit, { rate: perAddress, by: 'address' })
+  if (decide) {
+    await app.register(authorize, { authorize: decide })
+  } else {
+    await app.register(access, {
+      access: options.access,
+      readOnly: options.readOnly,
+      now,
+      passwordChecked
+    })
+  }
+  if (perUser) await app.register(rateLimit, { rate: perUser, by: 'user' })
+  await app.register(uploadLimits, { ...uploadsOf, uploadExpiryMs: options.uploadExpiryMs, now })
+  if (options.auditLog ?? (options.access ?? decide) !== undefined) await app.register(audit)
+  if (onEvent) await app.register(events, { onEvent })
 }

@@ -63,7 +63,8 @@ function outcomeOf(status: number, written: number | undefined): AuditEvent['out
   return status >= 500 ? 'failed' : undefined
 }
 
-function eventOf(endpoint: Endpoint, { method, params, query }: FastifyRequest): string {
+/** What a request to an endpoint asks for: `manifest.push`. */
+export function eventOf(endpoint: Endpoint, { method, params, query }: FastifyRequest): string {
   const { reference = '' } = params as EndpointParams
   switch (endpoint) {
     case 'upload':
@@ -89,7 +90,7 @@ interface PushQuery {
 }
 
 /** What it was done to. Of a request that was refused early, as its URL says. */
-function subjectOf(event: string, request: FastifyRequest, reply: FastifyReply): Partial<AuditEvent> {
+export function subjectOf(event: string, request: FastifyRequest, reply: FastifyReply): Partial<AuditEvent> {
   const { name, digest, reference } = request.params as EndpointParams
   const { mount, from, digest: closing, tag } = (request.query ?? {}) as PushQuery
   const tags = [reference, ...(event === 'manifest.push' ? [tag].flat() : [])].filter(

@@ -20,7 +20,7 @@ export const SMALL = 64 * 1024
 const LOOKED_THROUGH = 256
 
 /** Whether a caller may read a repository. */
-type Readable = (repository: string) => boolean
+type Readable = (repository: string) => boolean | Promise<boolean>
 
 export interface BlobOptions {
   storage: StorageDriver
@@ -175,7 +175,7 @@ export function createBlobs(options: BlobOptions) {
    * @param readable undefined: they may read all
    */
   async function mount(name: string, digest: Digest, from: string | undefined, readable?: Readable): Promise<boolean> {
-    if (from !== undefined && readable?.(from) === false) return false
+    if (from !== undefined && readable && !(await readable(from))) return false
     const source = from === undefined ? await find(digest, readable) : await rely(from, digest)
     if (!source) return false
     if (from !== name) await link(name, digest, source.content, source.size)

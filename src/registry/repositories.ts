@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache'
 import type { StorageDriver } from '../storage/driver.ts'
 import { REMEMBERED } from './cache.ts'
 import { blobsOf, CATALOG, catalogKey, manifestsOf, parseCatalogKey } from './keys.ts'
+import { parallel } from './parallel.ts'
 
 export interface Page<T> {
   items: T[]
@@ -13,7 +14,7 @@ export interface ListOptions {
   n: number
   last?: string | undefined
   /** Default: all are. */
-  visible?: ((name: string) => boolean) | undefined
+  visible?: ((name: string) => boolean | Promise<boolean>) | undefined
 }
 
 /** Names looked through at once where few of them may be visible; a bucket's page has as many. */
@@ -58,7 +59,8 @@ export function createRepositories({ storage }: { storage: StorageDriver }) {
     for (let limit = n + 1; ; limit = LONG_PAGE) {
       const entries = await storage.list(CATALOG, { limit, ...(after && { after }) })
       const names = entries.map(entry => parseCatalogKey(entry.key))
-      items.push(...(visible ? names.filter(visible) : names))
+      const seen = visible && (await parallel(names, 16, async name => visible(name)))
+      items.push(...(seen ? names.filter((_, i) => seen[i]) : names))
       if (items.length > n || entries.length < limit) return { items: items.slice(0, n), more: items.length > n }
       after = entries.at(-1)!.key
     }

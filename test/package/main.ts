@@ -10,17 +10,24 @@ import { freePort } from '../reliability/program.ts'
 import { withScratch } from '../reliability/scratch.ts'
 
 const top = join(import.meta.dirname, '../..')
-/** What runs the examples; Vitest 4 and later need a newer Node.js than this project does. */
-const runners = ['tap@21', 'vitest@3']
+/** What the examples need; Vitest 4 and later need a newer Node.js than this project does. */
+const runners = ['tap@21', 'vitest@3', '@fastify/cookie@11', '@fastify/session@11']
 
 const typed = `
 import Fastify from 'fastify'
-import marina, { buildApp, type MarinaOptions, type StorageDriver } from 'marina-distribution'
+import marina, { buildApp, type MarinaOptions, type RegistryEvent, type StorageDriver } from 'marina-distribution'
 import { type OpenStore, StorageError, storageContract } from 'marina-distribution/storage-contract'
 import { startRegistry, type TestRegistry } from 'marina-distribution/testing'
 
 const options: MarinaOptions = { storage: { path: './data' }, deleteEnabled: false }
 await Fastify().register(marina, { prefix: '/registry', ...options })
+export const heard: RegistryEvent[] = []
+await Fastify().register(marina, {
+  ...options,
+  authorize: async ({ headers }, { name, repository }) =>
+    headers.cookie === undefined ? 'login' : name !== 'delete' || { user: repository ?? 'nobody' },
+  onEvent: event => void heard.push(event)
+})
 const registry: TestRegistry = await startRegistry()
 registry.fail({ status: 429 }, { method: 'GET' })
 // @ts-expect-error a fault is one that there is
@@ -115,6 +122,8 @@ await withScratch(15, async (checks, { folder }) => {
   })
   for (const [name, ...command] of [
     ['node:test', 'node', '--test', 'examples/testing/node.test.mjs'],
+    ['an app of one’s own', 'node', '--test', 'examples/embedded/app.test.mjs'],
+    ['the login of one’s own', 'node', '--test', 'examples/session-login/app.test.mjs'],
     ['a driver of one’s own', 'node', '--test', 'examples/own-storage/contract.test.mjs'],
     ['tap', 'npx', 'tap', '--disable-coverage', 'examples/testing/tap.test.mjs'],
     ['Vitest', 'npx', 'vitest', 'run', '--dir', 'examples/testing', 'vitest']

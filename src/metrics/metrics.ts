@@ -78,6 +78,8 @@ function gcMetrics(register: Registry): (report: Report | undefined) => void {
     help: 'Collections by this process, by how they ended: `done`, or `failed`.',
     labelNames: ['result']
   })
+  // From the start, so that an alert sees the first one, and that there is none.
+  for (const result of ['done', 'failed']) runs.inc({ result }, 0)
   const found = new Counter({
     registers,
     name: 'marina_gc_removed_total',

@@ -166,6 +166,20 @@ t.test('two registries in one app keep their metrics apart', async t => {
   t.strictSame(counts, [2, 1])
 })
 
+t.test('every metric of the dashboard and of the alerts is exported', async t => {
+  const { app, pushBlob } = await openRegistry(t, createMemory(), { metricsEnabled: true })
+  await pushBlob('a', random(10))
+  const { body } = await app.inject('/metrics')
+  const exported = new Set([...body.matchAll(/^# TYPE (\w+) \w+$/gm)].map(([, name]) => name!))
+  for (const file of ['grafana/dashboard.json', 'prometheus/alerts.yml', 'prometheus/alerts.test.yml']) {
+    const text = readFileSync(new URL(`../../examples/${file}`, import.meta.url), 'utf8')
+    const named = new Set(text.match(/\b(?:marina|process|nodejs)_\w+/g))
+    const unknown = [...named].filter(name => !exported.has(name.replace(/_(?:bucket|count|sum)$/, '')))
+    t.ok(named.size > 5, file)
+    t.strictSame(unknown, [], file)
+  }
+})
+
 t.test('the table of docs/observability.md is what is exported', async (t: Test) => {
   const { app } = await openRegistry(t, createMemory(), { metricsEnabled: true })
   const { body } = await app.inject('/metrics')

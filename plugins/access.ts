@@ -1,19 +1,28 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Action, Caller, RepositoryAction } from '../src/access/caller.ts'
+import type { Action, Caller, Credentials, Proof, RepositoryAction } from '../src/access/caller.ts'
 import type { PasswordCheck } from '../src/access/passwords.ts'
+import { scopeFor, scopeText } from '../src/access/scope.ts'
+import type { IssuedToken } from '../src/access/token-issuer.ts'
 import type { AccessSettings } from '../src/config/access.ts'
 import { addressOf } from '../src/http/address.ts'
-import { parseBasic } from '../src/http/authorization.ts'
+import { parseAuthorization } from '../src/http/authorization.ts'
 import { certificateUser } from '../src/http/certificate.ts'
+import { BASIC_CHALLENGE, bearerChallenge } from '../src/http/challenge.ts'
 import type { EndpointParams } from '../src/http/endpoints.ts'
+import { forwardedPrefix } from '../src/http/forwarded.ts'
+import type { Links } from '../src/http/links.ts'
 import { RegistryError } from '../src/registry/errors.ts'
+import { isRepository } from '../src/registry/names.ts'
 import { createRobots } from '../src/registry/robots.ts'
+import { createSharedSecrets } from '../src/registry/shared-secrets.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** What the route lets its caller do. Every route of the API has one. */
     action?: Action
+    /** Whether it is where passwords are turned into tokens. */
+    logsIn?: boolean
   }
   interface FastifyRequest {
     /** Who sends it, as far as access control has found out; undefined where there is none. */
@@ -25,11 +34,25 @@ declare module 'fastify' {
     /** Tells of a repository whether the caller may pull it; undefined: they may pull all. */
     readable(): ((repository: string) => boolean | Promise<boolean>) | undefined
   }
+  interface FastifyInstance {
+    /** There where this registry issues tokens. */
+    issueToken?: IssueToken
+  }
 }
+
+/** A token for whoever sends a request, or whose credentials are in it. Throws `unauthorized`. */
+export type IssueToken = (
+  request: FastifyRequest,
+  reply: FastifyReply,
+  scopes: readonly string[],
+  credentials?: Credentials
+) => Promise<IssuedToken>
 
 export interface AccessPluginOptions {
   /** Undefined: everybody may do everything, and requests pass no check at all. */
   access: AccessSettings | undefined
+  /** Where tokens are issued; undefined: they are taken, and passwords asked for. */
+  links?: Pick<Links, 'token'>
   /** Whether nothing may be written. Default false. */
   readOnly?: boolean
   /** ms since 1970. */
@@ -37,8 +60,6 @@ export interface AccessPluginOptions {
   /** Told what came of each look at a password. */
   passwordChecked?: ((result: PasswordCheck) => void) | undefined
 }
-
-const BASIC = 'Basic realm="registry", charset="UTF-8"'
 
 /** Loaded when it is wanted: without users nobody needs bcrypt. It stands out here as `loadS3` does, for the same reason. */
 const loadOpenAccess = async () => (await import('../src/access/open.ts')).openAccess
@@ -48,7 +69,7 @@ const loadOpenAccess = async () => (await import('../src/access/open.ts')).openA
  * not say what it lets its caller do fails at the start.
  */
 async function accessControl(app: FastifyInstance, options: AccessPluginOptions): Promise<void> {
-  const { access: settings, readOnly = false, now, passwordChecked } = options
+  const { access: settings, readOnly = false, now = Date.now, passwordChecked } = options
   app.addHook('onRoute', requireAction)
   app.decorateRequest('caller', undefined)
   app.decorateRequest('claimedUser', undefined)
@@ -58,28 +79,37 @@ async function accessControl(app: FastifyInstance, options: AccessPluginOptions)
     return
   }
   const openAccess = await loadOpenAccess()
+  const sharedKeys = (make: () => Buffer, usedFor: number) =>
+    createSharedSecrets({ storage: app.storage, make, usedFor, now })
   const robots = () => createRobots(app.storage)
-  const access = openAccess(settings, { log: app.log, robots, readOnly, now, passwordChecked })
+  const access = await openAccess(settings, { log: app.log, robots, readOnly, sharedKeys, now, passwordChecked })
   app.addHook('onClose', async () => access.close())
 
   app.decorateRequest('may', function (this: FastifyRequest, action: RepositoryAction, repository: string) {
     return access.may(this.caller!, action, repository)
   })
   app.decorateRequest('readable', function (this: FastifyRequest) {
-    return access.readable(this.caller!)
+    return access.readable(this.caller!, this.routeOptions.config.action === 'catalog')
   })
+  const identify = async (request: FastifyRequest, proof: Proof | undefined, certified?: string): Promise<Caller> => {
+    if (proof && 'user' in proof && access.knows(proof.user)) request.claimedUser = proof.user
+    return (request.caller = await access.identify(proof, certified, () => addressOf(request)))
+  }
+  const { issue } = access
+  if (issue) {
+    const issueToken: IssueToken = (request, reply, scopes, credentials) =>
+      challenged(request, reply, options, async () =>
+        issue(credentials ? await identify(request, credentials) : request.caller!, scopes)
+      )
+    app.decorate('issueToken', issueToken)
+  }
   app.addHook('onRequest', async (request: FastifyRequest, reply: FastifyReply) => {
     if (request.is404) return
-    try {
+    await challenged(request, reply, options, async () => {
       const certified = settings.certificates ? certificateUser(request.raw.socket) : undefined
-      const credentials = parseBasic(request.headers.authorization)
-      if (credentials && access.knows(credentials.user)) request.claimedUser = credentials.user
-      request.caller = await access.identify(credentials, certified, () => addressOf(request))
-      access.check(request.caller, request.routeOptions.config.action!, repositoryOf(request))
-    } catch (error) {
-      if (error instanceof RegistryError && error.kind === 'unauthorized') reply.header('www-authenticate', BASIC)
-      throw error
-    }
+      const caller = await identify(request, parseAuthorization(request.headers.authorization), certified)
+      access.check(caller, request.routeOptions.config.action!, repositoryOf(request))
+    })
   })
 }
 
@@ -94,4 +124,50 @@ export function requireAction({ method, url, config }: RouteOptions): void {
 /** As the URL has it, which need not be a repository's name: the route looks at that. '' where none is concerned. */
 function repositoryOf({ params }: FastifyRequest): string {
   return (params as Partial<EndpointParams>).name ?? ''
+}
+
+/** Where work fails for want of a login, the answer says how to log in. */
+async function challenged<T>(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  options: AccessPluginOptions,
+  work: () => Promise<T>
+): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (error instanceof RegistryError && error.kind === 'unauthorized') {
+      reply.header('www-authenticate', challengeOf(request, error, options))
+    }
+    throw error
+  }
+}
+
+/**
+ * How a client may log in. With tokens only they are offered, though passwords are taken as well: of two challenges some
+ * clients follow the first and others the last. Where tokens are issued, a password is what it takes.
+ */
+function challengeOf(request: FastifyRequest, { details }: RegistryError, options: AccessPluginOptions): string {
+  const { access, links } = options
+  const { action = 'open' } = request.routeOptions.config
+  if (!access?.tokens || !links || action === 'open') return BASIC_CHALLENGE
+  const origin = `${request.protocol}://${request.host}`
+  const { service, realm = links.token(origin, forwardedPrefix(request)) } = access.tokens
+  const { reason } = details[0] ?? {}
+  return bearerChallenge({
+    realm,
+    service,
+    scopes: scopesOf(request, action),
+    error: reason === undefined ? undefined : String(reason)
+  })
+}
+
+/** What a token has to grant for a request; for a mount, reading its source as well. */
+function scopesOf(request: FastifyRequest, action: Action): string[] {
+  const repository = repositoryOf(request)
+  const { from, mount } = request.query as Record<string, unknown>
+  const source = mount !== undefined && typeof from === 'string' ? scopeFor('pull', from) : undefined
+  return [scopeFor(action, repository), source].flatMap(scope =>
+    scope && (scope.type !== 'repository' || isRepository(scope.name)) ? scopeText(scope) : []
+  )
 }

@@ -49,6 +49,12 @@ export const errorTable = {
   unauthorized: { status: 401, code: 'UNAUTHORIZED', message: 'authentication required' },
   denied: { status: 403, code: 'DENIED', message: 'requested access to the resource is denied' },
   'too-many-requests': { status: 429, code: 'TOOMANYREQUESTS', message: 'too many requests' },
+  'issuer-unavailable': {
+    status: 503,
+    code: 'UNAVAILABLE',
+    message: 'the registry can not reach the issuer of tokens',
+    hint: 'see whether its URL is right and answers from here'
+  },
   'storage-full': {
     status: 507,
     code: 'UNKNOWN',

@@ -25,9 +25,10 @@ import catalog from '../routes/catalog.ts'
 import manifests from '../routes/manifests.ts'
 import referrers from '../routes/referrers.ts'
 import tags from '../routes/tags.ts'
+import token from '../routes/token.ts'
 import uploads from '../routes/uploads.ts'
 import { type Config, defaults } from './config.ts'
-import { createLinks } from './http/links.ts'
+import { createLinks, type Links } from './http/links.ts'
 import type { Exposition } from './metrics/exposition.ts'
 import { createReadiness, type Readiness } from './registry/readiness.ts'
 import { observeAll } from './storage/guard.ts'
@@ -72,7 +73,7 @@ export interface MarinaOptions
   authorize?: Authorize
   /** Is told of pushes, pulls and deletions, once they are answered. */
   onEvent?: OnEvent
-  /** ms since 1970, for upload sessions; for tests. */
+  /** ms since 1970, for upload sessions and tokens; for tests. */
   now?: () => number
 }
 
@@ -146,12 +147,12 @@ async function registerApi(app: FastifyInstance, options: Config & MarinaOptions
   await app.register(ociRouting)
   if (tracing) await app.register(requestTracing, { tracing })
   if (metrics) await app.register(requestMetrics, { requests: metrics.requests })
-  await registerAccess(app, options, metrics?.passwordChecked)
+  const { externalUrl, deleteEnabled, readOnly: reading, manifestMaxBytes, tagsPageMax } = options
+  const links = createLinks({ externalUrl, prefix: app.prefix })
+  await registerAccess(app, options, links, metrics?.passwordChecked)
   if (options.readOnly) await app.register(readOnly)
   await app.register(contentNegotiation)
 
-  const { externalUrl, deleteEnabled, readOnly: reading, manifestMaxBytes, tagsPageMax } = options
-  const links = createLinks({ externalUrl, prefix: app.prefix })
   const routes = { links, deleteEnabled, readOnly: reading, manifestMaxBytes, tagsPageMax }
   await app.register(base)
   await app.register(blobs, routes)
@@ -160,12 +161,14 @@ async function registerApi(app: FastifyInstance, options: Config & MarinaOptions
   await app.register(tags, routes)
   await app.register(referrers, routes)
   await app.register(catalog, routes)
+  if (app.issueToken) await app.register(token)
 }
 
 /** Who may do what, how often, and who is told: what stands before every route. */
 async function registerAccess(
   app: FastifyInstance,
   options: Config & MarinaOptions,
+  links: Links,
   passwordChecked: AccessPluginOptions['passwordChecked']
 ): Promise<void> {
   const { now, authorize: decide, onEvent } = options
@@ -176,6 +179,7 @@ async function registerAccess(
   } else {
     await app.register(access, {
       access: options.access,
+      links,
       readOnly: options.readOnly,
       now,
       passwordChecked

@@ -1,7 +1,8 @@
 import { RegistryError } from '../registry/errors.ts'
 import type { Attempter } from './attempts.ts'
-import { type Action, ANONYMOUS, type Caller, type Credentials, type RepositoryAction } from './caller.ts'
+import { type Action, ANONYMOUS, type Caller, type Credentials, type Proof, type RepositoryAction } from './caller.ts'
 import type { Policy } from './policy.ts'
+import type { Access as ScopeAccess } from './scope.ts'
 
 /** Does the work of a guess. Throws `too-many-requests` where there have been too many that came to nothing. */
 export type Attempt = <T>(work: () => Promise<T | undefined>) => Promise<T | undefined>
@@ -12,39 +13,54 @@ export type Attempt = <T>(work: () => Promise<T | undefined>) => Promise<T | und
  */
 export type Login = (credentials: Credentials, attempt: Attempt) => Promise<Caller | undefined>
 
+export interface Tokens {
+  /** Whose token it is. Throws `unauthorized`. */
+  verify(token: string): Promise<Caller>
+  /** Whether what a token grants is all that counts; else the policy has to allow it as well. */
+  decide: boolean
+}
+
 export interface AccessOptions {
   /** The ways of logging in with a user and a password, in the order in which they are tried. */
   logins: readonly Login[]
-  /** Whether there is such a user, whoever claims to be it. */
-  knows: (user: string) => boolean
   /** Whether clients may have certificates. */
   certificates: boolean
+  /** Whether there is such a user, whoever claims to be it. */
+  knows: (user: string) => boolean
   /** Counts the attempts of whoever tries. */
   attempts: <T>(by: Attempter, work: () => Promise<T | undefined>) => Promise<T | undefined>
+  /** Undefined: there are no tokens. */
+  tokens?: Tokens | undefined
   /** The policy as it is now. */
   policy: () => Policy
 }
 
+const ACTIONS: readonly RepositoryAction[] = ['pull', 'push', 'delete']
+
 /** Who calls, and whether they may. It knows no HTTP: credentials come in, answers or errors go out. */
-export function createAccess({ logins, knows, certificates, attempts, policy }: AccessOptions) {
+export function createAccess({ logins, knows, certificates, attempts, tokens, policy }: AccessOptions) {
   // Where nobody can log in, nobody is asked to.
-  const canLogIn = logins.length > 0 || certificates
+  const canLogIn = logins.length > 0 || certificates || tokens !== undefined
 
   /**
-   * Whose credentials these are; without any, who the certificate of the connection says, if it has one; else the caller
-   * is anonymous. Throws `unauthorized` where credentials are wrong, `too-many-requests` after too many wrong ones.
+   * Whose credentials or token these are; without any, who the certificate of the connection says, if it has one; else
+   * the caller is anonymous. Throws `unauthorized` where they are wrong, `too-many-requests` after too many wrong ones.
    *
    * @param address where from, for who guesses
    */
   async function identify(
-    credentials: Credentials | undefined,
+    proof: Proof | undefined,
     certified: string | undefined,
     address: () => string
   ): Promise<Caller> {
-    if (!credentials) return certified === undefined ? ANONYMOUS : { user: certified }
-    const attempt: Attempt = work => attempts({ address: address(), user: credentials.user }, work)
+    if (!proof) return certified === undefined ? ANONYMOUS : { user: certified }
+    if ('token' in proof) {
+      if (!tokens) throw new RegistryError('unauthorized')
+      return tokens.verify(proof.token)
+    }
+    const attempt: Attempt = work => attempts({ address: address(), user: proof.user }, work)
     for (const login of logins) {
-      const caller = await login(credentials, attempt)
+      const caller = await login(proof, attempt)
       if (caller) return caller
     }
     throw new RegistryError('unauthorized')
@@ -55,31 +71,63 @@ export function createAccess({ logins, knows, certificates, attempts, policy }: 
 
   /** Whether the caller may do this in a repository, be it there or not. */
   function may(caller: Caller, action: RepositoryAction, repository: string): boolean {
-    return rightsOf(caller).allows(caller, action, repository)
+    if (caller.grants && !caller.grants.allows(action, repository)) return false
+    return decidesAlone(caller) || rightsOf(caller).allows(caller, action, repository)
   }
 
   /**
-   * Throws `denied` where the caller may not, and `unauthorized` where somebody who says who they are might. It does not
-   * look whether the repository is there: what is absent and what is forbidden look the same.
+   * Throws `denied` where the caller may not, and `unauthorized` where somebody who says who they are might, or where
+   * another token would do. It does not look whether the repository is there: what is absent and what is forbidden look
+   * the same.
    */
   function check(caller: Caller, action: Action, repository: string): void {
     if (action === 'open' || allows(caller, action, repository)) return
+    const { grants, ...owner } = caller
+    if (grants && (tokens?.decide || allows(owner, action, repository))) {
+      throw new RegistryError('unauthorized', { reason: 'insufficient_scope' })
+    }
     throw new RegistryError(caller.user === undefined && canLogIn ? 'unauthorized' : 'denied')
   }
 
   function allows(caller: Caller, action: Exclude<Action, 'open'>, repository: string): boolean {
-    if (action === 'login') return caller.user !== undefined || !canLogIn
-    if (action === 'catalog') return caller.user !== undefined || rightsOf(caller).allowsSomewhere(caller, 'pull')
-    return may(caller, action, repository)
+    if (action === 'login') return isKnown(caller) || !canLogIn
+    if (action !== 'catalog') return may(caller, action, repository)
+    if (caller.grants && !caller.grants.catalog) return false
+    return decidesAlone(caller) || caller.user !== undefined || rightsOf(caller).allowsSomewhere(caller, 'pull')
   }
 
-  /** Tells of a repository whether the caller may pull it; undefined: they may pull all. */
-  function readable(caller: Caller): ((repository: string) => boolean) | undefined {
-    if (rightsOf(caller).allowsEverywhere(caller, 'pull')) return undefined
-    return repository => may(caller, 'pull', repository)
+  const isKnown = ({ user, grants }: Caller): boolean => user !== undefined || grants !== undefined
+  const decidesAlone = ({ grants }: Caller): boolean => grants !== undefined && tokens?.decide === true
+
+  /**
+   * Tells of a repository whether the caller may pull it; undefined: they may pull all.
+   *
+   * @param listing for the list of repositories: a token grants that as one thing, and not each repository in it
+   */
+  function readable(caller: Caller, listing = false): ((repository: string) => boolean) | undefined {
+    if (caller.grants && !listing) return repository => may(caller, 'pull', repository)
+    if (decidesAlone(caller) || rightsOf(caller).allowsEverywhere(caller, 'pull')) return undefined
+    return repository => rightsOf(caller).allows(caller, 'pull', repository)
   }
 
-  return { identify, knows, may, check, readable }
+  /** Of what somebody asks for, what they may. */
+  function grant(caller: Caller, asked: readonly ScopeAccess[]): ScopeAccess[] {
+    return asked.flatMap(({ type, name, actions }) => {
+      const wanted = (action: string) => actions.includes(action) || actions.includes('*')
+      const given =
+        type === 'repository'
+          ? ACTIONS.filter(action => wanted(action) && may(caller, action, name))
+          : [
+              type === 'registry' && name === 'catalog' && wanted('*') && allows(caller, 'catalog', '') ? '*' : []
+            ].flat()
+      return given.length > 0 ? [{ type, name, actions: given }] : []
+    })
+  }
+
+  /** Whether somebody who has not logged in may do anything at all. */
+  const isOpen = (): boolean => ACTIONS.some(action => policy().allowsSomewhere(ANONYMOUS, action))
+
+  return { identify, knows, may, check, readable, grant, isOpen }
 }
 
 export type Access = ReturnType<typeof createAccess>

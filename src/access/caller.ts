@@ -1,4 +1,5 @@
 import type { Policy } from './policy.ts'
+import type { Grants } from './scope.ts'
 
 /** What can be done to a repository. */
 export type RepositoryAction = 'pull' | 'push' | 'delete'
@@ -15,6 +16,8 @@ export interface Caller {
   user?: string
   /** All that they may do, whatever the policy says. Undefined: what the policy says. */
   rights?: Policy
+  /** They came with a token, which lets them do this at most. */
+  grants?: Grants
 }
 
 export const ANONYMOUS: Caller = Object.freeze({})
@@ -23,3 +26,6 @@ export interface Credentials {
   user: string
   password: string
 }
+
+/** By what a client says who it is. */
+export type Proof = Credentials | { token: string }

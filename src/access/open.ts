@@ -1,12 +1,18 @@
 import { type AccessSettings, readHtpasswd, readPolicy } from '../config/access.ts'
+import { isUrl, keysUrl, readJwks, readRootCerts, type TokenSettings } from '../config/tokens.ts'
+import { RegistryError } from '../registry/errors.ts'
 import type { RegistryLog } from '../registry/log.ts'
 import type { Robots } from '../registry/robots.ts'
-import { watch } from '../watched.ts'
-import { createAccess, type Login } from './access.ts'
+import { type Watched, watch } from '../watched.ts'
+import { type Access, createAccess, type Login, type Tokens } from './access.ts'
 import { createAttempts } from './attempts.ts'
+import type { Caller } from './caller.ts'
 import { createPasswords, type PasswordCheck } from './passwords.ts'
 import { createPolicy, simpleRules } from './policy.ts'
 import { createRobotLogin } from './robots.ts'
+import { parseScopes, type Access as ScopeAccess } from './scope.ts'
+import type { IssuedToken, Issuer, IssuerOptions } from './token-issuer.ts'
+import type { TokenKeys } from './token-keys.ts'
 
 export interface Surroundings {
   log: RegistryLog
@@ -14,41 +20,85 @@ export interface Surroundings {
   robots: () => Robots
   /** Whether nothing may be written. */
   readOnly: boolean
+  /** The keys that all processes on the store share, for our own tokens. */
+  sharedKeys: (make: () => Buffer, usedForMs: number) => IssuerOptions['keys']
   /** ms since 1970. */
-  now?: (() => number) | undefined
+  now: () => number
   /** Told what came of each look at a password. */
   passwordChecked?: ((result: PasswordCheck) => void) | undefined
 }
 
 /** Access control as it is set, over files that are read again when they change. Throws where one can't be used. */
-export function openAccess(settings: AccessSettings, surroundings: Surroundings) {
-  const { log, robots, readOnly, now, passwordChecked } = surroundings
+export async function openAccess(settings: AccessSettings, surroundings: Surroundings) {
   const { htpasswdFile, policyFile, anonymous, certificates = false } = settings
-  const users =
-    htpasswdFile === undefined
-      ? undefined
-      : watch({ name: 'AUTH_HTPASSWD_FILE', paths: [htpasswdFile], load: () => readHtpasswd(htpasswdFile), log })
-  const rules =
-    policyFile === undefined
-      ? undefined
-      : watch({ name: 'AUTH_POLICY_FILE', paths: [policyFile], load: () => readPolicy(policyFile), log })
+  const { log, robots, readOnly, now, passwordChecked } = surroundings
+  const closing: (() => void)[] = []
+  const watched = <T>(name: string, path: string, read: (path: string) => T): Watched<T> => {
+    const file = watch({ name, paths: [path], load: () => read(path), log })
+    closing.push(file.close)
+    return file
+  }
+  const users = htpasswdFile === undefined ? undefined : watched('AUTH_HTPASSWD_FILE', htpasswdFile, readHtpasswd)
+  const rules = policyFile === undefined ? undefined : watched('AUTH_POLICY_FILE', policyFile, readPolicy)
   const simple = createPolicy(simpleRules(anonymous))
+  const { tokens, issuer } = await openTokens(settings, surroundings, watched)
   const passwords = users && createPasswords(users.value, undefined, passwordChecked)
   const logins: Login[] = passwords ? [passwords.login] : []
   // A token is told by its form, so nobody pays for a check of its password.
-  if (settings.robots) {
-    logins.unshift(createRobotLogin({ robots: robots(), notes: !readOnly, log, ...(now && { now }) }))
-  }
+  if (settings.robots) logins.unshift(createRobotLogin({ robots: robots(), notes: !readOnly, log, now }))
   const access = createAccess({
     logins,
     knows: user => passwords?.has(user) ?? false,
     certificates,
     attempts: createAttempts(now),
+    tokens,
     policy: rules ? rules.value : () => simple
   })
+  const issue =
+    issuer && ((caller: Caller, scopes: readonly string[]) => issueToken(access, issuer, caller, parseScopes(scopes)))
   const close = (): void => {
-    users?.close()
-    rules?.close()
+    for (const end of closing) end()
   }
-  return { ...access, close }
+  return { ...access, issue, close }
+}
+
+/**
+ * A token for what a caller may do of what they ask for. Throws `unauthorized` for who has not logged in where nothing is
+ * open to them, and for who comes with a token: with one for another, they would be let in for ever.
+ */
+async function issueToken(access: Access, issuer: Issuer, caller: Caller, asked: ScopeAccess[]): Promise<IssuedToken> {
+  if (caller.grants || (caller.user === undefined && !access.isOpen())) throw new RegistryError('unauthorized')
+  return issuer.issue(caller, access.grant(caller, asked))
+}
+
+type WatchFile = <T>(name: string, path: string, read: (path: string) => T) => Watched<T>
+
+async function openTokens(
+  { tokens: settings, policyFile }: AccessSettings,
+  surroundings: Surroundings,
+  watched: WatchFile
+): Promise<{ tokens?: Tokens; issuer?: Issuer }> {
+  if (!settings) return {}
+  // Loaded where there are tokens.
+  const { callerOf, createIssuer, makePrivateKey } = await import('./token-issuer.ts')
+  const { service, issuer: iss, leewayMs, lifetimeMs } = settings
+  const { sharedKeys, now } = surroundings
+  if (iss === undefined) {
+    const keys = sharedKeys(makePrivateKey, lifetimeMs + leewayMs)
+    const issuer = createIssuer({ keys, service, lifetimeMs, leewayMs, now })
+    return { issuer, tokens: { verify: issuer.verify, decide: false } }
+  }
+  const { createVerifier } = await import('./token-verifier.ts')
+  const keys = await openKeys(settings, surroundings, watched)
+  const { verify } = createVerifier({ keys, issuer: iss, audience: service, leewayMs, now, read: callerOf })
+  return { tokens: { verify, decide: policyFile === undefined } }
+}
+
+async function openKeys(settings: TokenSettings, { log, now }: Surroundings, watched: WatchFile): Promise<TokenKeys> {
+  const { keysOfFile, keysOfRoots, keysOfUrl } = await import('./key-sources.ts')
+  const { jwks = '', rootCertsFile } = settings
+  if (rootCertsFile !== undefined) return keysOfRoots(watched('AUTH_TOKEN_ROOTCERTS', rootCertsFile, readRootCerts))
+  if (!isUrl(jwks)) return keysOfFile(watched('AUTH_TOKEN_JWKS', jwks, readJwks))
+  const url = keysUrl(jwks)
+  return keysOfUrl(async () => url, log, now)
 }

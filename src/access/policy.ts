@@ -58,6 +58,7 @@ export function createPolicy({ rules, groups = {} }: PolicyRules) {
   }
 
   return {
+    rules,
     decide,
     allows: (caller: Caller, action: RepositoryAction, repository: string): boolean =>
       decide(caller, action, repository) !== undefined,

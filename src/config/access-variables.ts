@@ -1,3 +1,4 @@
+import { tokenVariables } from './token-variables.ts'
 import { boolean, choice, optional, text } from './values.ts'
 
 /** The variables of access control. */
@@ -43,5 +44,6 @@ export const accessVariables = {
       description:
         'Whether each write, denial and login is logged in a line of its own with `audit: true`, at any `LOG_LEVEL` but `silent`.'
     })
-  )
+  ),
+  ...tokenVariables
 }

@@ -1,8 +1,9 @@
-import { readFileSync } from 'node:fs'
 import { type Htpasswd, parseHtpasswd } from '../access/htpasswd.ts'
 import type { Policy } from '../access/policy.ts'
 import { parsePolicy } from '../access/policy-file.ts'
+import { problemsOf, readAs } from './files.ts'
 import type { Reader } from './reader.ts'
+import { readTokens, type TokenSettings } from './tokens.ts'
 
 /** Who may use the registry. */
 export interface AccessSettings {
@@ -16,10 +17,14 @@ export interface AccessSettings {
   robots?: boolean | undefined
   /** Whether a client's certificate tells who it is. */
   certificates?: boolean | undefined
+  /** Bearer tokens. */
+  tokens?: TokenSettings | undefined
 }
 
 /** Reads the settings of access control; undefined: there is none, and everybody may do everything. */
-export function readAccess({ read, isSet, problems }: Reader): AccessSettings | undefined {
+export function readAccess(reader: Reader): AccessSettings | undefined {
+  const { read, isSet, problems } = reader
+  const tokens = readTokens(reader)
   const htpasswdFile = read('AUTH_HTPASSWD_FILE')
   const policyFile = read('AUTH_POLICY_FILE')
   const anonymous = read('AUTH_ANONYMOUS')
@@ -33,19 +38,20 @@ export function readAccess({ read, isSet, problems }: Reader): AccessSettings | 
     return undefined
   }
   const certificates = isSet('TLS_CLIENT_CA_FILE')
-  if (anonymous === 'none' && !isSet('AUTH_HTPASSWD_FILE') && !certificates && !robots) {
+  if (anonymous === 'none' && !isSet('AUTH_HTPASSWD_FILE') && !certificates && !robots && !tokens?.issuer) {
     problems.push(
       'AUTH_ANONYMOUS is "none", and nobody could log in; allowed: together with AUTH_HTPASSWD_FILE, TLS_CLIENT_CA_FILE or AUTH_ROBOT_TOKENS'
     )
   }
-  const given = [htpasswdFile, policyFile, anonymous].some(setting => setting !== undefined)
+  const given = [htpasswdFile, policyFile, anonymous, tokens].some(setting => setting !== undefined)
   if (!given && !certificates && !robots) return undefined
   return {
     htpasswdFile,
     policyFile,
     anonymous: anonymous ?? 'none',
     ...(certificates && { certificates }),
-    ...(robots && { robots })
+    ...(robots && { robots }),
+    ...(tokens && { tokens })
   }
 }
 
@@ -57,24 +63,4 @@ export function readHtpasswd(path: string): Htpasswd {
 /** Throws an Error with one line for the operator where the file can't be used. */
 export function readPolicy(path: string): Policy {
   return readAs('AUTH_POLICY_FILE', path, 'a policy in YAML (docs/access.md)', parsePolicy)
-}
-
-function readAs<T>(name: string, path: string, allowed: string, parse: (text: string) => T): T {
-  try {
-    return parse(readFileSync(path, 'utf8'))
-  } catch (error) {
-    const { message, code } = error as NodeJS.ErrnoException
-    const what = code === undefined ? message : `it can't be read (${code})`
-    const known = what.includes('; allowed: ') ? '' : `; allowed: ${allowed}`
-    throw new Error(`${name} is ${JSON.stringify(path)}: ${what}${known}`)
-  }
-}
-
-function problemsOf(read: () => unknown): string[] {
-  try {
-    read()
-    return []
-  } catch (error) {
-    return [(error as Error).message]
-  }
 }

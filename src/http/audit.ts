@@ -25,13 +25,13 @@ export interface AuditEvent {
  * @param address of the client
  */
 export function auditEventOf(request: FastifyRequest, reply: FastifyReply, address: string): AuditEvent | undefined {
-  const { action, oci } = request.routeOptions.config
-  if (action === undefined || action === 'open') return undefined
+  const { action, oci, logsIn = false } = request.routeOptions.config
+  if (action === undefined || (action === 'open' && !logsIn)) return undefined
   const status = reply.statusCode
   const asked = oci ? eventOf(oci.endpoint, request) : `${action}.list`
-  const failedLogin = status === 401 && request.headers.authorization !== undefined
+  const failedLogin = status === 401 && (logsIn ? sendsPassword(request) : isUnknown(request))
   const who = { status, user: request.caller?.user ?? request.claimedUser, address }
-  if (action === 'login' || failedLogin) {
+  if (action === 'login' || logsIn || failedLogin) {
     // Every client asks the base without a word of who it is first, to learn how to log in.
     if (!failedLogin && who.user === undefined) return undefined
     if (failedLogin || status === 200) return { event: 'login', outcome: failedLogin ? 'denied' : 'done', ...who }
@@ -39,6 +39,13 @@ export function auditEventOf(request: FastifyRequest, reply: FastifyReply, addre
   const outcome = outcomeOf(status, WRITES.has(asked) ? wrote(oci!.endpoint, request.method) : undefined)
   return outcome && { event: asked, outcome, ...who, ...(oci && subjectOf(asked, request, reply)) }
 }
+
+/** Who they say they are did not prove true. Who comes with a token that grants too little is known. */
+const isUnknown = ({ headers, caller }: FastifyRequest): boolean =>
+  headers.authorization !== undefined && caller === undefined
+
+const sendsPassword = ({ method, headers }: FastifyRequest): boolean =>
+  method === 'POST' || headers.authorization !== undefined
 
 const WRITES: ReadonlySet<string> = new Set([
   'blob.push',

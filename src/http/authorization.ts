@@ -1,12 +1,18 @@
-import type { Credentials } from '../access/caller.ts'
+import type { Credentials, Proof } from '../access/caller.ts'
 import { RegistryError } from '../registry/errors.ts'
 
 /**
- * Reads the user and password of an `Authorization: Basic` header, in UTF-8 (RFC 7617). Undefined: the client gave none;
- * some say so with an empty name and an empty password. Throws `unauthorized` for anything else.
+ * Reads an `Authorization` header: `Basic` with a user and a password in UTF-8 (RFC 7617), or `Bearer` with a token
+ * (RFC 6750). Undefined: the client gave none; some say so with an empty name and an empty password. Throws `unauthorized`
+ * for anything else.
  */
-export function parseBasic(header: string | undefined): Credentials | undefined {
+export function parseAuthorization(header: string | undefined): Proof | undefined {
   if (header === undefined) return undefined
+  const token = /^bearer +([\w.~+/-]+=*)$/i.exec(header)?.[1]
+  return token === undefined ? parseBasic(header) : { token }
+}
+
+function parseBasic(header: string): Credentials | undefined {
   const encoded = /^basic +([a-z0-9+/_-]*={0,2})$/i.exec(header)?.[1]
   const text = Buffer.from(encoded ?? '', 'base64').toString()
   // The name ends at the first colon; a password may have more of them.

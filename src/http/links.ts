@@ -25,6 +25,9 @@ export function createLinks({ externalUrl, prefix }: LinkOptions) {
       to(`/${name}/manifests/${reference}`, forwardedPrefix),
     upload: (name: string, session: string, forwardedPrefix?: string) =>
       to(`/${name}/blobs/uploads/${session}`, forwardedPrefix),
+    /** Where tokens are issued. It is always absolute: clients send passwords there. `origin` is where this request came to. */
+    token: (origin: string, forwardedPrefix?: string) =>
+      absolute === undefined ? `${origin}${to('/token', forwardedPrefix)}` : to('/token'),
     /**
      * The value of a `Link` header that leads to the next page (RFC 8288).
      *

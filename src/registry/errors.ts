@@ -26,6 +26,7 @@ export type ErrorKind =
   | 'unauthorized'
   | 'denied'
   | 'too-many-requests'
+  | 'issuer-unavailable'
   | 'storage-full'
   | 'storage-unavailable'
   | 'internal'

@@ -19,6 +19,7 @@ import { type Digest, parseDigest } from './digest.ts'
  *   system/<name>                                                    signing keys
  *   system/robots/<SHA-256 of a token>                               whose it is and what it may do
  *   system/uses/<SHA-256 of a token>.<day>                           when it was last used
+ *   system/token-keys/<number>                                       keys for tokens, one after the other
  *
  * No component of a repository's name begins with `_`, so `_blobs` and the rest can't be mistaken for one. What can
  * change is a set of keys, each never rewritten: the thing is there while any key is.
@@ -173,3 +174,6 @@ export const parseRobotKey = lastPart
 /** Begins every key that tells of a day on which a token was used. */
 export const usesOfRobot = (tokenHash: string): string => systemKey(`uses/${tokenHash}.`)
 export const robotUseKey = (tokenHash: string, day: string): string => usesOfRobot(tokenHash) + day
+export const TOKEN_KEYS = systemKey('token-keys/')
+export const tokenKeyKey = (number: number): string => `${TOKEN_KEYS}${String(number).padStart(8, '0')}`
+export const parseTokenKeyNumber = (key: string): number => Number(lastPart(key))

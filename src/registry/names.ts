@@ -10,9 +10,12 @@ const TAG = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/
 
 export type Reference = { digest: Digest; tag?: undefined } | { tag: string; digest?: undefined }
 
+/** Whether a repository may have this name (spec, "Pulling manifests"). */
+export const isRepository = (name: string): boolean => name.length <= NAME_MAX && NAME.test(name)
+
 /** Checks the name of a repository and returns it. Throws `name-invalid` (spec, "Pulling manifests"). */
 export function parseRepository(name: string): string {
-  if (name.length > NAME_MAX || !NAME.test(name)) {
+  if (!isRepository(name)) {
     throw new RegistryError('name-invalid', { name: name.slice(0, NAME_MAX) })
   }
   return name

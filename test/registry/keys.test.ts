@@ -30,6 +30,7 @@ t.test('the keys that users have in their folders and buckets', async t => {
   t.equal(keys.endedKey(id), `ended/0f/${id}`)
   t.equal(keys.orphanKey(id), `gc/orphans/${id}`)
   t.equal(keys.systemKey('upload-key'), 'system/upload-key')
+  t.equal(keys.tokenKeyKey(1), 'system/token-keys/00000001')
   t.equal(keys.robotKey('00ff'), 'system/robots/00ff')
   t.equal(keys.parseRobotKey('system/robots/00ff'), '00ff')
   t.equal(keys.robotUseKey('00ff', '2026-11-25'), 'system/uses/00ff.2026-11-25')
@@ -44,6 +45,7 @@ t.test('what a key says is read back', async t => {
   t.equal(keys.parseTagged(keys.taggedKey('a', digest, 'v1.2.3', 'cafe')), 'v1.2.3')
   t.equal(keys.parseReferrer(keys.referrerKey('a', subject, digest)), digest)
   t.equal(keys.parseTagFolder(keys.tagFolder('a', 'v1-rc')), 'v1-rc')
+  t.equal(keys.parseTokenKeyNumber(keys.tokenKeyKey(7)), 7)
   t.equal(keys.parseCatalogKey(keys.catalogKey('a.b/c-d_e')), 'a.b/c-d_e')
 })
 

@@ -18,13 +18,18 @@ export interface Authority {
 
 const openssl = (...args: string[]): void => void execFileSync('openssl', args, { stdio: 'pipe' })
 
-/** An issuer of certificates, with its files below `folder`. It needs the program openssl. */
-export function createAuthority(folder: string): Authority {
+/**
+ * An issuer of certificates, with its files below `folder`. It needs the program openssl.
+ *
+ * @param given a certificate to sign with, also one that does not allow it; default: a new one of an authority
+ */
+export function createAuthority(folder: string, given?: { certFile: string; keyFile: string }): Authority {
   mkdirSync(folder, { recursive: true })
   const at = (name: string) => join(folder, name)
-  const [caFile, caKey] = [at('ca.pem'), at('ca.key')]
+  const [caFile, caKey] = given ? [given.certFile, given.keyFile] : [at('ca.pem'), at('ca.key')]
   const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
-  openssl('req', '-x509', ...newKey, '-keyout', caKey, '-out', caFile, '-days', '2', '-subj', '/CN=test authority')
+  const self = ['-keyout', caKey, '-out', caFile, '-days', '2', '-subj', '/CN=test authority']
+  if (!given) openssl('req', '-x509', ...newKey, ...self)
   let issued = 0
   return {
     caFile,

@@ -1,0 +1,74 @@
+import type { X509Certificate } from 'node:crypto'
+import { createRemoteJWKSet } from 'jose'
+import { RegistryError } from '../registry/errors.ts'
+import type { RegistryLog } from '../registry/log.ts'
+import type { Watched } from '../watched.ts'
+import { keysOfCertificates, keysOfJwks, type TokenKey, type TokenKeys } from './token-keys.ts'
+
+/** How long an issuer may take to tell its keys, in ms. */
+const TIMEOUT = 5000
+/** How often its keys are asked for at most, whatever tokens come, in ms. */
+const COOLDOWN = 30_000
+/** How long they are used before they are asked for again, in ms. */
+const MAX_AGE = 10 * 60_000
+/** How long nobody waits anew for an issuer that has never answered, in ms. */
+const PAUSE = 1000
+
+/** The keys of a JWK set in a file that is read again when it changes. */
+export function keysOfFile(file: Watched<TokenKey[]>): TokenKeys {
+  const current = async () => file.value()
+  return { current, renew: current, roots: () => [] }
+}
+
+/** The keys of certificates in a file; a token may also bring a certificate that one of them has signed. */
+export function keysOfRoots(file: Watched<X509Certificate[]>): TokenKeys {
+  const known = new WeakMap<X509Certificate[], TokenKey[]>()
+  const current = async () => {
+    const roots = file.value()
+    const keys = known.get(roots) ?? keysOfCertificates(roots)
+    known.set(roots, keys)
+    return keys
+  }
+  return { current, renew: current, roots: file.value }
+}
+
+/**
+ * The keys that an issuer tells over HTTP. While it can't be reached, those that it told last are used; where it told none
+ * yet, `issuer-unavailable` is thrown.
+ *
+ * @param find the URL of its JWK set
+ */
+export function keysOfUrl(find: () => Promise<URL>, log: Pick<RegistryLog, 'warn'>, now: () => number): TokenKeys {
+  let keys: TokenKey[] | undefined
+  let askedAt = Number.NEGATIVE_INFINITY
+  let loading: Promise<TokenKey[]> | undefined
+  const sinceAsked = () => now() - askedAt
+
+  async function load(): Promise<TokenKey[]> {
+    if (!keys && sinceAsked() < PAUSE) throw new RegistryError('issuer-unavailable')
+    try {
+      const remote = createRemoteJWKSet(await find(), { timeoutDuration: TIMEOUT })
+      await remote.reload()
+      keys = keysOfJwks(remote.jwks())
+    } catch (error) {
+      if (!keys) throw new RegistryError('issuer-unavailable', {}, { cause: error })
+      log.warn({ err: error }, 'an issuer of tokens does not tell its keys; those that it told before stay in use')
+    } finally {
+      askedAt = now()
+    }
+    return keys
+  }
+
+  const ask = (): Promise<TokenKey[]> => {
+    loading ??= load().finally(() => {
+      loading = undefined
+    })
+    return loading
+  }
+  return {
+    // Whoever waits for keys has nothing better; but an issuer that is away is not asked with every request.
+    current: async () => (keys && sinceAsked() < MAX_AGE ? keys : ask()),
+    renew: async () => (keys && sinceAsked() < COOLDOWN ? keys : ask()),
+    roots: () => []
+  }
+}

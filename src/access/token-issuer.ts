@@ -1,0 +1,104 @@
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto'
+import { type JWTPayload, SignJWT } from 'jose'
+import { RegistryError } from '../registry/errors.ts'
+import type { Caller } from './caller.ts'
+import { createPolicy, type Rule } from './policy.ts'
+import { type Access, grantsOf, scopeText } from './scope.ts'
+import { type TokenKey, type TokenKeys, thumbprint } from './token-keys.ts'
+import { createVerifier } from './token-verifier.ts'
+
+/** The `iss` of our own tokens. */
+const ISSUER = 'marina-distribution'
+
+/** Longest token, in bytes: with it, the headers of a request stay below what Node takes (16 KiB). */
+const LONGEST = 12 * 1024
+
+export interface IssuerOptions {
+  /** Private keys, each as `makePrivateKey` made it: to sign with, and to check with. */
+  keys: () => Promise<{ newest: Buffer; all: readonly Buffer[] }>
+  /** The `aud` of tokens. */
+  service: string
+  lifetimeMs: number
+  leewayMs: number
+  /** ms since 1970. */
+  now: () => number
+}
+
+export interface IssuedToken {
+  token: string
+  /** In seconds from `issuedAt` on. */
+  expiresIn: number
+  issuedAt: Date
+  /** What it grants. */
+  scope: string
+}
+
+export type Issuer = ReturnType<typeof createIssuer>
+
+/** A new private key, as it is kept. */
+export const makePrivateKey = (): Buffer =>
+  generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'der' })
+
+const parsePrivateKey = (bytes: Buffer): KeyObject => createPrivateKey({ key: bytes, type: 'pkcs8', format: 'der' })
+
+/** Issues tokens, and knows its own again. */
+export function createIssuer({ keys, service, lifetimeMs, leewayMs, now }: IssuerOptions) {
+  const verifier = createVerifier({
+    keys: publicKeys(keys),
+    issuer: ISSUER,
+    audience: service,
+    leewayMs,
+    now,
+    read: ownerOf
+  })
+
+  /** A token for somebody who has said who they are, or for anybody. Throws `request-invalid` where it gets too long. */
+  async function issue({ user, rights }: Caller, access: readonly Access[]): Promise<IssuedToken> {
+    const { newest } = await keys()
+    const key = parsePrivateKey(newest)
+    const issuedAt = Math.floor(now() / 1000)
+    const expiresIn = Math.floor(lifetimeMs / 1000)
+    const token = await new SignJWT({ access, ...(rights && { rights: rights.rules }) })
+      .setProtectedHeader({ alg: 'EdDSA', typ: 'JWT', kid: thumbprint(createPublicKey(key)) })
+      .setIssuer(ISSUER)
+      .setAudience(service)
+      .setJti(randomUUID())
+      .setIssuedAt(issuedAt)
+      .setNotBefore(issuedAt)
+      .setExpirationTime(issuedAt + expiresIn)
+      .setSubject(user ?? '')
+      .sign(key)
+    if (token.length > LONGEST) throw new RegistryError('request-invalid', {}, { message: 'too many scopes at once' })
+    return { token, expiresIn, issuedAt: new Date(issuedAt * 1000), scope: access.map(scopeText).join(' ') }
+  }
+
+  /** Whose token it is, and what it grants. Throws `unauthorized` where it is not ours or not valid now. */
+  return { issue, verify: verifier.verify }
+}
+
+/** Robots have rights of their own, which are in their tokens as their records may be gone. */
+function ownerOf(claims: JWTPayload): Caller {
+  const rules = claims.rights as readonly Rule[] | undefined
+  return { ...callerOf(claims), ...(rules && { rights: createPolicy({ rules }) }) }
+}
+
+/** Who has a token with these claims. */
+export function callerOf({ sub, access }: JWTPayload): Caller {
+  return { ...(typeof sub === 'string' && sub !== '' && { user: sub }), grants: grantsOf(access) }
+}
+
+function publicKeys(keys: IssuerOptions['keys']): TokenKeys {
+  const known = new WeakMap<readonly Buffer[], TokenKey[]>()
+  const current = async () => {
+    const { all } = await keys()
+    const made = known.get(all) ?? all.map(publicKey)
+    known.set(all, made)
+    return made
+  }
+  return { current, renew: current, roots: () => [] }
+}
+
+function publicKey(bytes: Buffer): TokenKey {
+  const key = createPublicKey(parsePrivateKey(bytes))
+  return { key, ids: new Set([thumbprint(key)]), algorithm: 'EdDSA' }
+}

@@ -1,0 +1,85 @@
+import type { X509Certificate } from 'node:crypto'
+import { keysOfJwks, parseCertificates, type TokenKey } from '../access/token-keys.ts'
+import { problemsOf, readAs } from './files.ts'
+import type { Reader } from './reader.ts'
+
+/** The bearer tokens that clients may come with. */
+export interface TokenSettings {
+  /** Their `iss`; undefined: this registry issues them itself. */
+  issuer?: string | undefined
+  /** Where clients get them; undefined: at this registry. */
+  realm?: string | undefined
+  /** Their `aud`. */
+  service: string
+  /** The issuer's keys: a file or a URL. One of this and `rootCertsFile` is there where there is an issuer. */
+  jwks?: string | undefined
+  rootCertsFile?: string | undefined
+  /** How far the issuer's clock and ours may be apart. */
+  leewayMs: number
+  /** How long a token of ours is good. */
+  lifetimeMs: number
+}
+
+const OWN_SERVICE = 'marina-distribution'
+
+/** Reads the settings of tokens; undefined: there are none. What is missing or does not fit together is a problem. */
+export function readTokens({ read, isSet, problems }: Reader): TokenSettings | undefined {
+  const [given, realm, service] = [read('AUTH_TOKEN_ISSUER'), read('AUTH_TOKEN_REALM'), read('AUTH_TOKEN_SERVICE')]
+  const [jwks, rootCertsFile] = [read('AUTH_TOKEN_JWKS'), read('AUTH_TOKEN_ROOTCERTS')]
+  const times = { leewayMs: read('AUTH_TOKEN_LEEWAY'), lifetimeMs: read('AUTH_TOKEN_LIFETIME') }
+  if (jwks !== undefined) problems.push(...problemsOf(() => (isUrl(jwks) ? keysUrl(jwks) : readJwks(jwks))))
+  if (rootCertsFile !== undefined) problems.push(...problemsOf(() => readRootCerts(rootCertsFile)))
+  if (given === undefined) {
+    if (isSet('AUTH_TOKEN_ISSUER')) return undefined
+    const lone = (['REALM', 'SERVICE', 'JWKS', 'ROOTCERTS'] as const).find(name => isSet(`AUTH_TOKEN_${name}`))
+    if (lone) problems.push(`AUTH_TOKEN_${lone} is set and AUTH_TOKEN_ISSUER is not; allowed: together`)
+    return undefined
+  }
+  if (given === 'self') {
+    const idle = (['JWKS', 'ROOTCERTS'] as const).find(name => isSet(`AUTH_TOKEN_${name}`))
+    if (idle) problems.push(`AUTH_TOKEN_${idle} is set and AUTH_TOKEN_ISSUER is "self"; allowed: with another issuer`)
+    return { realm, service: service ?? OWN_SERVICE, ...times }
+  }
+  if (realm === undefined || service === undefined) {
+    const missing = realm === undefined ? 'AUTH_TOKEN_REALM' : 'AUTH_TOKEN_SERVICE'
+    problems.push(`AUTH_TOKEN_ISSUER is set and ${missing} is not; allowed: together, or AUTH_TOKEN_ISSUER=self`)
+  }
+  if ((jwks === undefined) === (rootCertsFile === undefined)) {
+    problems.push('AUTH_TOKEN_ISSUER needs its keys; allowed: one of AUTH_TOKEN_JWKS and AUTH_TOKEN_ROOTCERTS')
+  }
+  return { issuer: given, realm, service: service ?? '', jwks, rootCertsFile, ...times }
+}
+
+export const isUrl = (place: string): boolean => /^https?:\/\//i.test(place)
+
+/** Whoever could change keys on their way could sign any token. */
+export function keysUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url && isSafe(url)) return url
+  throw new Error(
+    `AUTH_TOKEN_JWKS is ${JSON.stringify(text)}; allowed: a file, or an https:// URL (http:// on this machine alone)`
+  )
+}
+
+/** Whether nobody on the way can change what comes from there. */
+export function isSafe({ protocol, hostname }: URL): boolean {
+  return protocol === 'https:' || /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname)
+}
+
+/** Throws an Error with one line for the operator where the file can't be used. */
+export function readJwks(path: string): TokenKey[] {
+  return readAs('AUTH_TOKEN_JWKS', path, 'a JWK set with public keys, in JSON', text => keysOfJwks(parseJson(text)))
+}
+
+/** Throws an Error with one line for the operator where the file can't be used. */
+export function readRootCerts(path: string): X509Certificate[] {
+  return readAs('AUTH_TOKEN_ROOTCERTS', path, 'certificates in PEM form', parseCertificates)
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new Error('it is no JSON')
+  }
+}

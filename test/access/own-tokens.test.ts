@@ -1,0 +1,317 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { hashOf, makeToken } from '../../src/access/robot-token.ts'
+import type { TokenSettings } from '../../src/config/tokens.ts'
+import { createRobots } from '../../src/registry/robots.ts'
+import type { StorageDriver } from '../../src/storage/driver.ts'
+import { createMemory } from '../../src/storage/memory.ts'
+import { openSocket } from '../plugins/edge.ts'
+import { refused, told } from '../support/answers.ts'
+import { basic, clientOf, htpasswdOf, passwordOf, withHeaders } from '../support/callers.ts'
+import { type Answer, createClient, parse, type Send } from '../support/client.ts'
+import { digestOf, random } from '../support/images.ts'
+import { keysIn, onEachDriver, openRegistry, type Settings } from '../support/registry.ts'
+import { challengeIn, withTokens } from '../support/tokens.ts'
+
+const BASIC = 'Basic realm="registry", charset="UTF-8"'
+const TOKENS: TokenSettings = { service: 'registry.example.com', leewayMs: 0, lifetimeMs: 300_000 }
+const POLICY = `
+rules:
+  - {users: [alice], repositories: [team/**], actions: [pull, push]}
+  - {users: [owner], repositories: ['**'], actions: ['*']}
+`
+const OPEN = `${POLICY}  - {anonymous: true, repositories: [public/**], actions: [pull]}\n`
+
+const HOUR = 3600_000
+const DAY = 24 * HOUR
+
+async function accessOf(t: Test, policy: string | undefined, tokens = TOKENS) {
+  const folder = t.testdir({ ...(policy !== undefined && { policy }) })
+  writeFileSync(join(folder, 'users'), await htpasswdOf('alice', 'owner'))
+  return {
+    htpasswdFile: join(folder, 'users'),
+    ...(policy !== undefined && { policyFile: join(folder, 'policy') }),
+    anonymous: 'none' as const,
+    tokens
+  }
+}
+
+async function open(t: Test, { policy = OPEN, storage = createMemory() as StorageDriver, ...more }: Opening = {}) {
+  const access = await accessOf(t, policy)
+  const registry = await openRegistry(t, storage, { access, externalUrl: 'https://registry.example.com', ...more })
+  return { ...registry, access, ask: askOf(registry.send) }
+}
+
+interface Opening extends Settings {
+  policy?: string
+  storage?: StorageDriver
+}
+
+/** Asks for a token as docker does. */
+const askOf =
+  (send: Send) =>
+  (user: string | undefined, ...scopes: string[]): Promise<Answer> => {
+    const query = new URLSearchParams([
+      ['service', TOKENS.service],
+      ...scopes.map((scope): [string, string] => ['scope', scope])
+    ])
+    const headers = user === undefined ? {} : basic(user, passwordOf(user))
+    return send('GET', `/v2/token?${query}&account=${user}&client_id=docker&offline_token=true`, { headers })
+  }
+
+/** As a client that sends its password to the token endpoint alone. */
+const dockerOf = (send: Send, user: string | undefined) =>
+  createClient(
+    withTokens(send, async ({ scope }) => {
+      const answer = await askOf(send)(user, ...(scope ? [scope] : []))
+      if (answer.status !== 200) throw new Error(`no token: ${answer.status}`)
+      return String(parse(answer).token)
+    })
+  )
+
+const claimsOf = (token: unknown) => JSON.parse(Buffer.from(String(token).split('.')[1]!, 'base64url').toString())
+const withToken = (send: Send, answer: Answer) =>
+  withHeaders(send, { authorization: `Bearer ${String(parse(answer).token)}` })
+
+onEachDriver('a password is sent once, and tokens from then on', async (t, { storage }) => {
+  const { send } = await open(t, { storage })
+  const answer = await send('GET', '/v2/')
+  t.strictSame(challengeIn(answer), {
+    realm: 'https://registry.example.com/v2/token',
+    service: 'registry.example.com'
+  })
+  const alice = dockerOf(send, 'alice')
+  await alice.pushImage('team/app', 'v1')
+  t.strictSame(await alice.tags('team/app'), ['v1'])
+  told(t, await alice.get('/v2/_catalog'), 200, {}, 'the catalog')
+  refused(t, await alice.get('/v2/secret/tags/list'), 403, 'DENIED', 'what another token would not help with')
+  refused(t, await dockerOf(send, undefined).get('/v2/team/app/tags/list'), 401, 'UNAUTHORIZED', 'anybody')
+  refused(t, await dockerOf(send, undefined).get('/v2/public/app/tags/list'), 404, 'NAME_UNKNOWN', 'what is open')
+  await clientOf(send, 'alice').pushImage('team/app', 'v2')
+  t.strictSame(await alice.tags('team/app'), ['v1', 'v2'], 'a password with every request is taken as well')
+})
+
+t.test('a token grants what the policy allows of what is asked', async t => {
+  const { ask, send } = await open(t)
+  const cases: [user: string | undefined, scopes: string[], granted: string[]][] = [
+    ['alice', [], []],
+    ['alice', ['repository:team/app:pull'], ['team/app pull']],
+    ['alice', ['repository:team/app:pull,push,delete'], ['team/app pull,push']],
+    ['alice', ['repository:team/app:*'], ['team/app pull,push']],
+    ['owner', ['repository:team/app:*'], ['team/app pull,push,delete']],
+    ['alice', ['repository:secret:pull'], []],
+    [
+      'alice',
+      ['repository:team/a:pull repository:secret:pull', 'repository:team/b:push'],
+      ['team/a pull', 'team/b push']
+    ],
+    ['alice', ['registry:catalog:*'], ['catalog *']],
+    ['alice', ['registry:catalog:pull', 'registry:other:*', 'nonsense'], []],
+    [undefined, ['repository:public/app:pull,push', 'repository:team/app:pull'], ['public/app pull']],
+    [undefined, ['registry:catalog:*'], ['catalog *']]
+  ]
+  for (const [user, scopes, granted] of cases) {
+    const answer = await ask(user, ...scopes)
+    told(t, answer, 200, { 'cache-control': 'no-store', 'content-type': 'application/json' }, scopes.join(' '))
+    const { token, access_token, expires_in, issued_at } = parse(answer)
+    t.equal(token, access_token)
+    t.equal(expires_in, 300)
+    t.ok(Math.abs(Date.parse(String(issued_at)) - Date.now()) < 5000)
+    const claims = claimsOf(token)
+    t.match(claims, { iss: 'marina-distribution', aud: 'registry.example.com', sub: user ?? '' })
+    t.strictSame(
+      claims.access.map(({ name, actions }: { name: string; actions: string[] }) => `${name} ${actions}`),
+      granted,
+      `${user}: ${scopes.join(' ')}`
+    )
+  }
+  const wrong = await send('GET', '/v2/token', { headers: basic('alice', 'wrong') })
+  told(t, wrong, 401, { 'www-authenticate': BASIC }, 'a wrong password')
+  refused(
+    t,
+    await ask('alice', ...Array.from({ length: 200 }, (_, i) => `repository:team/r${i}:pull`)),
+    400,
+    'UNSUPPORTED',
+    'more than fits into a header'
+  )
+})
+
+t.test('OAuth2 clients send a form', async t => {
+  const { send } = await open(t)
+  const post = (form: Record<string, string> | string, headers = {}) =>
+    send('POST', '/v2/token', {
+      headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
+      body: Buffer.from(typeof form === 'string' ? form : new URLSearchParams(form).toString())
+    })
+  const form = { grant_type: 'password', username: 'alice', password: passwordOf('alice'), service: TOKENS.service }
+  const answer = await post({ ...form, scope: 'repository:team/a:pull,push repository:team/b:pull' })
+  t.match(parse(answer), {
+    token_type: 'Bearer',
+    expires_in: 300,
+    scope: 'repository:team/a:pull,push repository:team/b:pull'
+  })
+  told(t, await withToken(send, answer).get('/v2/team/a/tags/list'), 404, {}, 'the token is good')
+  told(t, await post({ ...form, password: 'wrong' }), 401, { 'www-authenticate': BASIC }, 'a wrong password')
+  const others: (Record<string, string> | string)[] = [
+    { ...form, grant_type: 'refresh_token' },
+    {},
+    { grant_type: 'password', username: 'alice' },
+    '%',
+    '\0'
+  ]
+  for (const other of others) {
+    refused(t, await post(other), 400, 'UNSUPPORTED', JSON.stringify(other))
+  }
+  refused(t, await post('x'.repeat(70_000)), 413, 'MANIFEST_INVALID', 'a form without end')
+  refused(t, await send('PUT', '/v2/token'), 405, 'UNSUPPORTED', 'another method')
+})
+
+t.test('without anything open to all, nobody gets a token without a login', async t => {
+  const { ask, send } = await open(t, { policy: POLICY })
+  told(t, await ask(undefined, 'repository:team/app:pull'), 401, { 'www-authenticate': BASIC }, 'nobody')
+  told(t, await ask('alice', 'repository:team/app:pull'), 200, {}, 'somebody')
+  const token = await ask('alice', 'repository:team/app:pull')
+  told(t, await withToken(send, token).get('/v2/token'), 401, { 'www-authenticate': BASIC }, 'a token makes no tokens')
+})
+
+t.test('a token is a ceiling, and the policy counts with every request', async t => {
+  const { ask, send, access } = await open(t)
+  const reader = withToken(send, await ask('alice', 'repository:team/app:pull'))
+  const refusal = await reader.send('POST', '/v2/team/app/blobs/uploads/')
+  t.match(challengeIn(refusal), { scope: 'repository:team/app:pull,push', error: 'insufficient_scope' })
+  const both = withToken(send, await ask('alice', 'repository:team/app:pull,push'))
+  await both.pushImage('team/app', 'v1')
+  writeFileSync(access.policyFile!, POLICY.replace('team/**', 'elsewhere'))
+  for (let tries = 0; tries < 100 && (await both.get('/v2/team/app/tags/list')).status === 200; tries++) {
+    await new Promise(resolve => setTimeout(resolve, 100))
+  }
+  refused(t, await both.get('/v2/team/app/tags/list'), 403, 'DENIED', 'a right that was taken away since')
+})
+
+t.test('a token that ends in the middle of a push', async t => {
+  let now = Date.UTC(2026, 5)
+  const { ask, send, app } = await open(t, { now: () => now })
+  const token = await ask('alice', 'repository:team/app:pull,push')
+  const bytes = random(200_000)
+  const client = withToken(send, token)
+  const session = await client.begin('team/app')
+  const { socket, until } = await openSocket(app)
+  const head = [`PATCH ${session} HTTP/1.1`, 'Host: h', `Authorization: Bearer ${String(parse(token).token)}`]
+  const framing = [`Content-Length: ${bytes.length}`, 'Expect: 100-continue', 'Connection: close', '', '']
+  socket.write([...head, ...framing].join('\r\n').replace('https://registry.example.com', ''))
+  await until('100 Continue')
+  now += 301_000
+  socket.write(bytes)
+  const answer = await until('\0never')
+  t.match(answer, /HTTP\/1\.1 202 /, 'a request that began with a good token is served to its end')
+  const location = /location: (\S+)/i.exec(answer)![1]!
+  const late = await client.close(location, digestOf(bytes))
+  t.strictSame([late.status, challengeIn(late)?.error], [401, 'invalid_token'], 'the next one needs another')
+  const renewed = withToken(send, await ask('alice', 'repository:team/app:pull,push'))
+  told(t, await renewed.close(location, digestOf(bytes)), 201, {}, 'with which the push goes on where it was')
+})
+
+t.test('replicas know each other’s tokens, and the keys are replaced', async t => {
+  let now = Date.UTC(2026, 5)
+  const storage = createMemory({ now: () => now })
+  const one = await open(t, { storage, now: () => now })
+  const settings = { access: one.access, now: () => now }
+  const two = await one.peer(settings)
+  const keys = () => keysIn(storage, 'system/token-keys/')
+  const askTwo = askOf(two.send)
+  const tokens = await Promise.all([one.ask('alice'), askTwo('alice'), one.ask('alice'), askTwo('alice')])
+  t.strictSame(await keys(), ['system/token-keys/00000001'], 'one key, though several asked at once')
+  const good = async (what: string, ...answers: Answer[]) => {
+    for (const answer of answers) {
+      for (const { send } of [one, two]) told(t, await withToken(send, answer).get('/v2/'), 200, {}, what)
+    }
+  }
+  await good('each takes the tokens of both', ...tokens)
+
+  now += 31 * DAY
+  const old = await one.ask('alice')
+  t.equal((await keys()).length, 2, 'there is a new key')
+  await good('the old key is used until all know the new one', old)
+  now += 11 * 60_000
+  const fresh = await one.ask('alice')
+  const kid = (answer: Answer) => Buffer.from(String(parse(answer).token).split('.')[0]!, 'base64url').toString()
+  t.not(kid(fresh), kid(old))
+  await good('the new key', fresh, await askTwo('alice'))
+  now += HOUR
+  await good('the new key alone', await one.ask('alice'))
+  t.strictSame(await keys(), ['system/token-keys/00000002'])
+  const third = await one.peer(settings)
+  told(t, await withToken(third.send, await one.ask('alice')).get('/v2/'), 200, {}, 'a process that came later')
+  refused(
+    t,
+    await withToken(
+      (await openRegistry(t, createMemory({ now: () => now }), settings)).send,
+      await one.ask('alice')
+    ).get('/v2/'),
+    401,
+    'UNAUTHORIZED',
+    'another store'
+  )
+})
+
+t.test('where clients find the endpoint', async t => {
+  const access = await accessOf(t, undefined)
+  const realm = async (settings: Settings, headers: Record<string, string>) => {
+    const { send } = await openRegistry(t, createMemory(), { access, ...settings })
+    return challengeIn(await send('GET', '/v2/', { headers }))?.realm
+  }
+  const host = { host: 'registry.local:5000' }
+  const forwarded = {
+    ...host,
+    'x-forwarded-proto': 'https',
+    'x-forwarded-host': 'r.example.com',
+    'x-forwarded-for': '10.0.0.1'
+  }
+  t.equal(await realm({}, host), 'http://registry.local:5000/v2/token')
+  t.equal(await realm({}, forwarded), 'http://registry.local:5000/v2/token', 'headers of strangers')
+  t.equal(await realm({ trustProxy: true }, forwarded), 'https://r.example.com/v2/token')
+  t.equal(
+    await realm({ trustProxy: true }, { ...forwarded, 'x-forwarded-prefix': '/oci' }),
+    'https://r.example.com/oci/v2/token'
+  )
+  t.equal(await realm({ externalUrl: 'https://r.example.com/oci' }, host), 'https://r.example.com/oci/v2/token')
+  const tokens = { ...TOKENS, realm: 'https://other.example.com/t' }
+  t.equal(await realm({ access: { ...access, tokens } }, host), 'https://other.example.com/t')
+})
+
+t.test('robots get tokens too, for what they may at most', async t => {
+  const storage = createMemory()
+  const secret = makeToken()
+  const robot = { name: 'ci', repositories: ['robots/*'], actions: ['pull' as const, 'push' as const], created: 0 }
+  await createRobots(storage).create(hashOf(secret), robot)
+  const access = { ...(await accessOf(t, OPEN)), robots: true }
+  const events: Record<string, unknown>[] = []
+  const { send } = await openRegistry(t, storage, { access, onLog: line => line.audit && events.push(line) })
+  const scope = new URLSearchParams({ scope: 'repository:robots/a:* repository:team/app:pull' })
+  const answer = await send('GET', `/v2/token?${scope}`, { headers: basic('ci', secret) })
+  t.equal(parse(answer).scope, 'repository:robots/a:pull,push')
+  const client = withToken(send, answer)
+  await client.pushImage('robots/a', 'v1')
+  t.match(challengeIn(await client.get('/v2/robots/b/tags/list')), { error: 'insufficient_scope' })
+  refused(t, await client.get('/v2/team/app/tags/list'), 403, 'DENIED', 'what another token would not help with')
+  t.match(events[0], { event: 'login', outcome: 'done', user: 'token:ci' })
+  t.match(events.at(-1), { event: 'tags.list', outcome: 'denied', user: 'token:ci', repository: 'team/app' })
+})
+
+t.test('the audit log has each login, and each that failed', async t => {
+  const events: Record<string, unknown>[] = []
+  const access = await accessOf(t, OPEN)
+  const { send } = await openRegistry(t, createMemory(), { access, onLog: line => line.audit && events.push(line) })
+  const form = (password: string) => Buffer.from(`grant_type=password&username=alice&password=${password}`)
+  await send('GET', '/v2/token', {})
+  t.strictSame(events, [], 'a token for anybody is no login')
+  await send('GET', '/v2/token', { headers: basic('alice', passwordOf('alice')) })
+  await send('GET', '/v2/token', { headers: basic('alice', 'wrong') })
+  await send('POST', '/v2/token', { body: form(passwordOf('alice')) })
+  await send('POST', '/v2/token', { body: form('wrong') })
+  t.match(
+    events.map(({ event, outcome, user }) => `${event} ${outcome} ${user}`),
+    ['login done alice', 'login denied alice', 'login done alice', 'login denied alice']
+  )
+})

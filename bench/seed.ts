@@ -1,8 +1,20 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { type Digest, digestBytes } from '../src/registry/digest.ts'
-import { catalogKey, contentKey, hintKey, linkKey, nonce, recordKey, taggedKey, tagKey } from '../src/registry/keys.ts'
-import { imageOf } from './content.ts'
+import { type Digest, digestBytes, parseDigest } from '../src/registry/digest.ts'
+import {
+  catalogKey,
+  contentKey,
+  hintKey,
+  linkKey,
+  nonce,
+  recordKey,
+  referrerKey,
+  taggedKey,
+  tagKey
+} from '../src/registry/keys.ts'
+import { parseManifest } from '../src/registry/manifest-schema.ts'
+import { descriptorOf } from '../src/registry/referrers.ts'
+import { describe, type ImageManifest, imageOf, imageType } from './content.ts'
 
 const nothing = Buffer.alloc(0)
 
@@ -34,14 +46,20 @@ export function seedRegistry(folder: string, files: number): void {
   const filesEach = imagesEach * 9 + 1
   for (let number = 0; number * filesEach < files; number++) {
     const repository = `seeded/${number % 100}/${number}`
-    put(folder, catalogKey(repository), nothing)
     for (let image = 0; image < imagesEach; image++) seedImage(folder, repository, `v${image}`)
   }
 }
 
-function seedImage(folder: string, repository: string, tag: string): void {
+/** The image that is seeded under this name. */
+export function seededImage(repository: string, tag: string) {
   const config = Buffer.from(`{"author":"${repository}:${tag}"}`)
   const layer = Buffer.from(`layer of ${repository}:${tag}`)
+  return { config, layer, manifest: imageOf(config, [layer]) }
+}
+
+/** A small image, tagged. Returns the digest of its manifest. */
+export function seedImage(folder: string, repository: string, tag: string): Digest {
+  const { config, layer, manifest } = seededImage(repository, tag)
   for (const blob of [config, layer]) {
     const id = `${nonce()}${nonce()}`
     const digest = digestBytes(blob)
@@ -49,9 +67,28 @@ function seedImage(folder: string, repository: string, tag: string): void {
     put(folder, linkKey(repository, digest, id, blob.length), nothing)
     put(folder, hintKey(digest), Buffer.from(JSON.stringify({ content: id, size: blob.length })))
   }
-  const manifest = imageOf(config, [layer])
+  put(folder, catalogKey(repository), nothing)
+  const { digest } = seedManifest(folder, repository, manifest)
+  seedTag(folder, repository, tag, digest)
+  return digest
+}
+
+function seedManifest(folder: string, repository: string, manifest: ImageManifest): { digest: Digest; bytes: Buffer } {
   const bytes = Buffer.from(JSON.stringify(manifest))
+  const digest = digestBytes(bytes)
   const header = Buffer.from(`${JSON.stringify({ mediaType: manifest.mediaType })}\n`)
-  put(folder, recordKey(repository, digestBytes(bytes), 1), Buffer.concat([header, bytes]))
-  seedTag(folder, repository, tag, digestBytes(bytes))
+  put(folder, recordKey(repository, digest, 1), Buffer.concat([header, bytes]))
+  return { digest, bytes }
+}
+
+/** Manifests that refer to one that the repository holds already. */
+export function seedReferrers(folder: string, repository: string, to: ImageManifest, count: number): void {
+  const subject = describe(imageType, Buffer.from(JSON.stringify(to)))
+  for (let number = 0; number < count; number++) {
+    const annotations = { number: String(number) }
+    const manifest = { ...to, artifactType: 'application/vnd.example.sbom', subject, annotations }
+    const { digest, bytes } = seedManifest(folder, repository, manifest)
+    const key = referrerKey(repository, parseDigest(subject.digest), digest)
+    put(folder, key, descriptorOf(digest, parseManifest(bytes, ''), bytes.length))
+  }
 }

@@ -16,6 +16,9 @@ export type TaskOptions =
   | { kind: 'pull-image'; repository: string; tag: string; digests: readonly string[] }
   | { kind: 'push-image'; repository: string; base: ImageManifest; layerBytes: number }
   | { kind: 'push-small-images' | 'pull-small-images'; repository: string; set: string }
+  | { kind: 'mount'; repository: string; from: string; digest: string }
+  | { kind: 'push-and-delete'; repository: string; manifest?: ImageManifest }
+  | { kind: 'cancelled-upload'; repository: string; size: number }
 
 /** Does it once. `turn` is another for every call in the process. May return which part of it is the latency, in ms. */
 export type Task = (connection: Connection, turn: number) => Promise<number | undefined>
@@ -71,7 +74,44 @@ export function createTask(options: TaskOptions): Task {
       return async (connection, turn) => pushSmallImage(connection, options.repository, options.set, turn)
     case 'pull-small-images':
       return async (connection, turn) => pullSmallImage(connection, options.repository, options.set, turn)
+    case 'mount':
+      return async connection => {
+        const { repository, from, digest } = options
+        const path = `/v2/${repository}/blobs/uploads/?mount=${digest}&from=${from}`
+        await must(connection, 201, { method: 'POST', path, body: Buffer.alloc(0) })
+        return undefined
+      }
+    case 'push-and-delete':
+      return async (connection, turn) => pushAndDelete(connection, options, run, turn)
+    case 'cancelled-upload':
+      return async (connection, turn) => cancelUpload(connection, options.repository, unlike(run, turn, options.size))
   }
+}
+
+/** A blob, or a manifest like the one given. */
+async function pushAndDelete(
+  connection: Connection,
+  { repository, manifest }: { repository: string; manifest?: ImageManifest },
+  run: string,
+  turn: number
+): Promise<undefined> {
+  const body = manifest ? manifestOf(manifest, run, turn) : unlike(run, turn, 4096)
+  const digest = digestOf(body)
+  if (manifest) await putManifest(connection, repository, digest, body)
+  else await pushBlob(connection, repository, body)
+  const path = `/v2/${repository}/${manifest ? 'manifests' : 'blobs'}/${digest}`
+  await must(connection, 202, { method: 'DELETE', path })
+  return undefined
+}
+
+/** An upload session from its beginning over a chunk and a look at it to its end. */
+async function cancelUpload(connection: Connection, repository: string, body: Buffer): Promise<undefined> {
+  const begun = await must(connection, 202, emptyPost(repository))
+  const fields = `${bytesField}Content-Range: 0-${body.length - 1}\r\n`
+  const patched = await must(connection, 202, { method: 'PATCH', path: locationOf(begun), fields, body })
+  await must(connection, 204, { method: 'GET', path: locationOf(patched) })
+  await must(connection, 204, { method: 'DELETE', path: locationOf(patched) })
+  return undefined
 }
 
 async function pushSmallImage(

@@ -18,6 +18,8 @@ import type { Scratch } from '../reliability/scratch.ts'
 export interface S3Server extends Program {
   readonly name: string
   readonly endpoint: string
+  /** Where it keeps what is in its buckets. */
+  readonly folder: string
   /** File of its certificate, where it speaks TLS. */
   readonly caFile: string | undefined
   readonly accessKeyId: string
@@ -37,6 +39,7 @@ export async function startVersitygw(scratch: Scratch): Promise<S3Server> {
   const port = await freePort()
   return start({
     name: 'versitygw',
+    folder,
     port,
     program: 'versitygw',
     args: ['-p', `127.0.0.1:${port}`, '-a', accessKeyId, '-s', secretAccessKey, '--quiet', 'posix', folder],
@@ -64,6 +67,7 @@ async function minio(scratch: Scratch, name: string, options: string[], caFile?:
   const port = await freePort()
   return start({
     name,
+    folder,
     port,
     program: 'minio',
     args: ['server', '--quiet', '--address', `127.0.0.1:${port}`, ...options, folder],
@@ -78,6 +82,7 @@ const secretAccessKey = 'marina-secret'
 
 interface Start {
   name: string
+  folder: string
   port: number
   program: string
   args: string[]
@@ -86,7 +91,7 @@ interface Start {
   scratch: Scratch
 }
 
-async function start({ name, port, program, args, env, caFile, scratch }: Start): Promise<S3Server> {
+async function start({ name, folder, port, program, args, env, caFile, scratch }: Start): Promise<S3Server> {
   const endpoint = `${caFile === undefined ? 'http' : 'https'}://127.0.0.1:${port}`
   const client = new S3Client({
     endpoint,
@@ -106,6 +111,7 @@ async function start({ name, port, program, args, env, caFile, scratch }: Start)
     ...running,
     name,
     endpoint,
+    folder,
     caFile,
     accessKeyId,
     secretAccessKey,

@@ -48,6 +48,7 @@ export const errorTable = {
   'route-unknown': { status: 404, code: 'UNSUPPORTED', message: 'no such endpoint' },
   unauthorized: { status: 401, code: 'UNAUTHORIZED', message: 'authentication required' },
   denied: { status: 403, code: 'DENIED', message: 'requested access to the resource is denied' },
+  'quota-exceeded': { status: 403, code: 'DENIED', message: 'the repository may hold no more' },
   'too-many-requests': { status: 429, code: 'TOOMANYREQUESTS', message: 'too many requests' },
   'issuer-unavailable': {
     status: 503,

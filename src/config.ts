@@ -10,6 +10,7 @@ import { fileNameOf } from './config/sources.ts'
 import { readTlsSettings, type TlsSettings } from './config/tls.ts'
 import { readTracing, type TracingSettings } from './config/tracing.ts'
 import type { TrustProxy } from './config/values.ts'
+import type { QuotaRule } from './registry/quota.ts'
 
 /** The registry's settings. Sizes are bytes, times are milliseconds; docs/configuration.md says what each one does. */
 export interface Config {
@@ -31,6 +32,8 @@ export interface Config {
   readOnly: boolean
   /** Patterns of tags: `v*`, or `team/**:v*` for those of some repositories. */
   immutableTags: string[]
+  /** How much repositories may hold. */
+  quotas: QuotaRule[]
   /** Origins of pages that may use the API; `*` is all. */
   corsOrigins: string[]
   manifestMaxBytes: number
@@ -91,6 +94,7 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
     deleteEnabled: read('DELETE_ENABLED'),
     readOnly: read('READ_ONLY'),
     immutableTags: read('IMMUTABLE_TAGS') ?? [],
+    quotas: read('QUOTA_BYTES') ?? [],
     corsOrigins: read('CORS_ALLOW_ORIGIN') ?? [],
     manifestMaxBytes: read('MANIFEST_MAX_BYTES'),
     manifestAllowSparse: read('MANIFEST_ALLOW_SPARSE'),

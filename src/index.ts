@@ -54,6 +54,7 @@ export interface MarinaOptions
       | 'access'
       | 'auditLog'
       | 'limits'
+      | 'quotas'
       | 'readOnly'
       | 'immutableTags'
       | 'corsOrigins'
@@ -133,6 +134,7 @@ async function registerApi(app: FastifyInstance, options: Config & MarinaOptions
     metadataTtlMs: options.metadataTtlMs,
     sparse: options.manifestAllowSparse,
     immutableTags: options.immutableTags,
+    quotas: options.quotas,
     expires: !options.readOnly,
     ...(now && { now })
   })

@@ -63,6 +63,7 @@ t.test('an empty environment gives the documented defaults', async t => {
     deleteEnabled: true,
     readOnly: false,
     immutableTags: [],
+    quotas: [],
     corsOrigins: [],
     manifestMaxBytes: 4 * 2 ** 20,
     manifestAllowSparse: 'index',
@@ -408,6 +409,21 @@ t.test('limits: a number of requests in a time', async t => {
   for (const text of ['600', '600/', '/1m', '0/1m', '600/0', '600/60', '600/2d', '6e2/1m', '-1/1m', '600/1m/2']) {
     const [problem] = problemsOf({ RATE_LIMIT_PER_USER: text })
     t.match(problem, /^RATE_LIMIT_PER_USER is "[^"]*"; allowed: a number of requests, `\/`, and from 1s to 1d/, text)
+  }
+})
+
+t.test('quotas: a size for each pattern', async t => {
+  t.strictSame(loadConfig({ QUOTA_BYTES: 'team/*=10GiB, a/**b=0 ,**=2TiB' }).quotas, [
+    { pattern: 'team/*', bytes: 10 * 2 ** 30 },
+    { pattern: 'a/**b', bytes: 0 },
+    { pattern: '**', bytes: 2 * 2 ** 40 }
+  ])
+  for (const text of ['10GiB', 'a=', '=1GiB', 'a=1GB', 'A=1GiB', 'a=1GiB,', 'a=1=2', 'a=b', 'a = 1 GiB b']) {
+    t.match(
+      problemsOf({ QUOTA_BYTES: text }),
+      [/^QUOTA_BYTES is "[^"]*"; allowed: patterns of repositories, each/],
+      text
+    )
   }
 })
 

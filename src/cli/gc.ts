@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
 import { withLease } from '../registry/gc/lease.ts'
 import type { Report } from '../registry/gc/report.ts'
+import { bytesText, durationText } from '../units.ts'
 import { CommandError, withStore } from './store.ts'
-import { bytesText, durationText } from './text.ts'
 
 interface Options {
   dryRun?: boolean

@@ -1,9 +1,9 @@
 import type { Command } from 'commander'
 import type { Fault, VerifyReport } from '../registry/verify/fault.ts'
 import type { Verifier } from '../registry/verify.ts'
+import { bytesText, durationText } from '../units.ts'
 import { createProgressBar } from './progress.ts'
 import { CommandError, withStore } from './store.ts'
-import { bytesText, durationText } from './text.ts'
 
 interface Options {
   repair?: boolean

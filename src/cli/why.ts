@@ -4,8 +4,8 @@ import { RegistryError } from '../registry/errors.ts'
 import type { Keeper } from '../registry/gc/kept.ts'
 import type { BlobFacts, ManifestFacts, Why } from '../registry/gc/why.ts'
 import { parseRepository } from '../registry/names.ts'
+import { bytesText, durationText } from '../units.ts'
 import { CommandError, withStore } from './store.ts'
-import { bytesText, durationText } from './text.ts'
 
 /** `why`: what keeps a manifest or a blob, and when it may go. */
 export function addWhy(program: Command, env = process.env): void {

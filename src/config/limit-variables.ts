@@ -1,4 +1,4 @@
-import { optional, rate, wholeNumber } from './values.ts'
+import { optional, quotas, rate, wholeNumber } from './values.ts'
 
 /** The variables of what one client may take up. */
 export const limitVariables = {
@@ -33,5 +33,13 @@ export const limitVariables = {
     },
     0,
     1_000_000
+  ),
+  QUOTA_BYTES: optional(
+    quotas({
+      default: '',
+      unset: 'no limit',
+      description:
+        'How much each repository may hold, by the first pattern that takes its name; approximate (docs/operations.md). A push beyond it is answered with 403.'
+    })
   )
 }

@@ -2,6 +2,8 @@ import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { type TString, type TTransform, Type } from '@sinclair/typebox'
+import { REPOSITORY_PATTERN } from '../registry/patterns.ts'
+import type { QuotaRule } from '../registry/quota.ts'
 
 /** What each variable says of itself besides how its text is read. `default` is text, as a user would write it. */
 export interface About {
@@ -73,6 +75,22 @@ export function boolean(about: About): Variable<boolean> {
 }
 
 const SIZES: Readonly<Record<string, number>> = { '': 1, kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30 }
+
+const QUOTAS: Readonly<Record<string, number>> = { ...SIZES, tib: 2 ** 40 }
+
+/** Sizes by pattern of repositories: `team/*=10GiB,**=1TiB`. */
+export function quotas(about: About): Variable<QuotaRule[]> {
+  const allowed =
+    'patterns of repositories, each with `=` and bytes or a number with `KiB`, `MiB`, `GiB` or `TiB`, joined by commas'
+  return variable<QuotaRule[]>(about, allowed, text => {
+    const rules = text.split(',').flatMap(item => {
+      const [pattern = '', amount = '', ...more] = item.split('=').map(part => part.trim())
+      const bytes = measured(amount, QUOTAS)
+      return REPOSITORY_PATTERN.test(pattern) && bytes !== undefined && more.length === 0 ? [{ pattern, bytes }] : []
+    })
+    return rules.length === text.split(',').length ? rules : undefined
+  })
+}
 
 /** A size, read to bytes. The bounds are written as a user would write them. */
 export function size(about: About, min: string, max: string): Variable<number> {

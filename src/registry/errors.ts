@@ -25,6 +25,7 @@ export type ErrorKind =
   | 'route-unknown'
   | 'unauthorized'
   | 'denied'
+  | 'quota-exceeded'
   | 'too-many-requests'
   | 'issuer-unavailable'
   | 'storage-full'

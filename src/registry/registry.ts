@@ -6,10 +6,12 @@ import type { StoredManifest } from './manifest-records.ts'
 import { createManifests, type Sparse } from './manifests.ts'
 import { createOrphans } from './orphans.ts'
 import { tagMatcherOf } from './patterns.ts'
+import { createQuota, type QuotaRule } from './quota.ts'
 import { createReferrers } from './referrers.ts'
 import { createRepositories } from './repositories.ts'
 import { createLook } from './seen.ts'
 import { createTags } from './tags.ts'
+import { blobsUnderQuota, uploadsUnderQuota } from './under-quota.ts'
 import { createUploads } from './uploads.ts'
 
 export interface RegistryOptions {
@@ -31,6 +33,8 @@ export interface RegistryOptions {
   metadataTtlMs?: number | undefined
   /** Patterns of tags that never name another manifest than the first (src/registry/patterns.ts). Default: none. */
   immutableTags?: readonly string[]
+  /** How much repositories may hold. Default: any amount. */
+  quotas?: readonly QuotaRule[]
   /** The store takes keys that differ in case only for the same key. Default false. */
   ignoresCase?: boolean
   /** ms since 1970, for the names of sessions; tests turn it. */
@@ -66,7 +70,10 @@ export function createRegistry(options: RegistryOptions) {
     sparse
   })
   const caches = { objects: objects.counts, manifests: records.counts }
-  return { blobs, uploads, manifests, tags, referrers, repositories, caches }
+  const others = { manifests, tags, referrers, repositories, caches }
+  if (!options.quotas?.length) return { blobs, uploads, ...others }
+  const quota = createQuota({ storage, rules: options.quotas, log, now })
+  return { blobs: blobsUnderQuota(blobs, quota), uploads: uploadsUnderQuota(uploads, quota), ...others }
 }
 
 export type Registry = ReturnType<typeof createRegistry>

@@ -1,0 +1,159 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import fc from 'fast-check'
+import t from 'tap'
+import { parseDigest } from '../../src/registry/digest.ts'
+import { blobsOf, linkKey } from '../../src/registry/keys.ts'
+import { COUNTED_EVERY_MS, createQuota } from '../../src/registry/quota.ts'
+import { type StorageDriver, StorageError } from '../../src/storage/driver.ts'
+import { createMemory } from '../../src/storage/memory.ts'
+import { refused, told } from '../support/answers.ts'
+import { digestOf, random } from '../support/images.ts'
+import { type Opened, onEachDriver, openRegistry, uploadsIn } from '../support/registry.ts'
+
+const KIB = 1024
+const LOG = { warn: () => {} }
+const quotas = [
+  { pattern: 'team/small', bytes: 10 * KIB },
+  { pattern: 'team/**', bytes: 100 * KIB }
+]
+
+/** Has a repository counted: the first request that asks for it begins that. */
+async function count({ begin }: Opened, name: string): Promise<void> {
+  await begin(name)
+  await sleep(50)
+}
+
+/** A push of a blob in two requests, or what the first was answered where it was refused. */
+async function push({ send, close }: Opened, name: string, bytes: Buffer) {
+  const begun = await send('POST', `/v2/${name}/blobs/uploads/`)
+  return begun.status === 202 ? close(begun.headers.location!, digestOf(bytes), { body: bytes }) : begun
+}
+
+onEachDriver(
+  'a push beyond the quota is refused with what is used and allowed; others go on',
+  async (t, registry) => {
+    const { send, begin, patch, close, head, storage } = registry
+    await count(registry, 'team/small')
+    const first = await push(registry, 'team/small', random(8 * KIB))
+    told(t, first, 201, {}, 'within')
+    const more = random(3 * KIB)
+    const answer = await push(registry, 'team/small', more)
+    const [entry] = refused(t, answer, 403, 'DENIED', 'beyond')
+    t.match(entry, {
+      message: 'the repository holds about 8.0 KiB, and it may hold 10.0 KiB',
+      detail: { used: 8 * KIB, allowed: 10 * KIB }
+    })
+    refused(t, await head(`/v2/team/small/blobs/${digestOf(more)}`), 404, 'BLOB_UNKNOWN', 'not there', 'HEAD')
+    const single = `/v2/team/small/blobs/uploads/?digest=${digestOf(more)}`
+    refused(t, await send('POST', single, { body: more }), 403, 'DENIED', 'in one request')
+
+    const session = await begin('team/small')
+    const goesOn = (await patch(session, more, { chunked: true })).headers.location!
+    refused(t, await close(goesOn, digestOf(more)), 403, 'DENIED', 'in chunks of which nobody said how long they are')
+    refused(t, await registry.get(goesOn), 404, 'BLOB_UPLOAD_UNKNOWN', 'and what came has gone')
+    t.strictSame(await uploadsIn(storage), [])
+
+    told(t, await push(registry, 'team/small', random(KIB)), 201, {}, 'what fits')
+    told(t, await push(registry, 'team/small', random(KIB)), 201, {}, 'to the last byte')
+    refused(t, await send('POST', '/v2/team/small/blobs/uploads/'), 403, 'DENIED', 'where it is full')
+    told(t, await push(registry, 'team/large', random(50 * KIB)), 201, {}, 'another repository, by another rule')
+    told(t, await push(registry, 'other', random(500 * KIB)), 201, {}, 'one that no rule takes')
+  },
+  { quotas }
+)
+
+onEachDriver(
+  'a mount counts, and a repeated push does not fail',
+  async (t, registry) => {
+    const { send, begin, close } = registry
+    const [large, small] = [random(20 * KIB), random(4 * KIB)]
+    for (const bytes of [large, small]) await push(registry, 'source', bytes)
+    await count(registry, 'team/small')
+    const mount = (bytes: Buffer, from = '&from=source') =>
+      send('POST', `/v2/team/small/blobs/uploads/?mount=${digestOf(bytes)}${from}`)
+    refused(t, await mount(large), 403, 'DENIED', 'too large')
+    told(t, await mount(small), 201, {}, 'with a source')
+    const session = await begin('team/small')
+    const body = random(5 * KIB)
+    for (let round = 0; round < 3; round++) {
+      told(t, await close(session, digestOf(body), { body }), 201, {}, 'a closing PUT, and its repetitions')
+    }
+    told(t, await mount(random(10), ''), 202, {}, 'what is nowhere is an upload to begin')
+    const last = random(2 * KIB)
+    await push(registry, 'source', last)
+    refused(t, await mount(last), 403, 'DENIED', 'what was mounted before counts')
+  },
+  { quotas }
+)
+
+t.test('what others pushed and what has gone counts with the next count, a minute later', async t => {
+  let now = Date.UTC(2026, 0)
+  const registry = await openRegistry(t, createMemory(), { quotas, now: () => now, gcIntervalMs: 0 })
+  const replica = await registry.peer()
+  await count(registry, 'team/small')
+  const bytes = random(9 * KIB)
+  await push(replica, 'team/small', bytes)
+  told(t, await push(registry, 'team/small', random(2 * KIB)), 201, {}, 'nobody knows of the other yet')
+  now += COUNTED_EVERY_MS
+  await count(registry, 'team/small')
+  refused(t, await push(registry, 'team/small', random(KIB)), 403, 'DENIED', 'then it does')
+  await registry.del(`/v2/team/small/blobs/${digestOf(bytes)}`)
+  refused(t, await push(registry, 'team/small', random(KIB)), 403, 'DENIED', 'deleting is not seen at once')
+  now += COUNTED_EVERY_MS
+  await registry.send('POST', '/v2/team/small/blobs/uploads/')
+  await sleep(50)
+  told(t, await push(registry, 'team/small', random(KIB)), 201, {}, 'but a minute later')
+})
+
+t.test('counting holds up nobody, is done once a minute, and a store that fails is no quota', async t => {
+  let now = Date.UTC(2026, 0)
+  const memory = createMemory()
+  let [listings, broken, go] = [0, false, () => {}]
+  const gate = new Promise<void>(resolve => (go = resolve))
+  const storage: StorageDriver = {
+    ...memory,
+    list: async (prefix, options) => {
+      if (prefix !== blobsOf('team/small') || options?.limit !== 1000) return memory.list(prefix, options)
+      listings++
+      if (broken) throw new StorageError('unavailable', 'away')
+      await gate
+      return memory.list(prefix, options)
+    }
+  }
+  const registry = await openRegistry(t, storage, { quotas, now: () => now, gcIntervalMs: 0 })
+  for (let index = 0; index < 5; index++) told(t, await push(registry, 'team/small', random(KIB)), 201, {}, 'a push')
+  t.equal(listings, 1, 'is being counted all the time')
+  go()
+  await sleep(20)
+  for (let index = 0; index < 5; index++) await push(registry, 'team/small', random(KIB))
+  refused(t, await push(registry, 'team/small', random(KIB)), 403, 'DENIED', 'when it has been counted')
+  t.equal(listings, 1)
+  broken = true
+  now += COUNTED_EVERY_MS
+  await registry.send('POST', '/v2/team/small/blobs/uploads/')
+  await sleep(20)
+  refused(t, await push(registry, 'team/small', random(KIB)), 403, 'DENIED', 'what was counted last holds')
+  t.equal(listings, 2)
+})
+
+t.test('each blob counts once, however many links it has', async t => {
+  const blob = fc.record({ id: fc.nat(30), size: fc.nat(1000), links: fc.integer({ min: 1, max: 3 }) })
+  await fc.assert(
+    fc.asyncProperty(fc.uniqueArray(blob, { selector: each => each.id, maxLength: 30 }), async blobs => {
+      const storage = createMemory()
+      for (const { id, size, links } of blobs) {
+        const digest = parseDigest(digestOf(Buffer.from(String(id))))
+        for (let index = 0; index < links; index++)
+          await storage.put(linkKey('a', digest, `c${index}`, size), Buffer.alloc(0))
+      }
+      const sum = blobs.reduce((bytes, { size }) => bytes + size, 0)
+      const quota = createQuota({ storage, rules: [{ pattern: 'a', bytes: sum }], log: LOG })
+      quota.admit('a', 1)
+      await quota.counted()
+      quota.add('a', 0)
+      const full = () => quota.admit('a', 1)
+      t.throws(full, { message: /^the repository holds about/ })
+    }),
+    { numRuns: 30 }
+  )
+})

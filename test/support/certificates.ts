@@ -12,7 +12,7 @@ export interface Certificate {
 export interface Authority {
   caFile: string
   ca: Buffer
-  /** A certificate for this common name, for use by servers (then also for 127.0.0.1) and by clients. */
+  /** For this common name: for use by clients, and by servers at 127.0.0.1 and under the name of the documents. */
   issue(commonName: string, days?: number): Certificate
 }
 
@@ -37,7 +37,7 @@ export function createAuthority(folder: string, given?: { certFile: string; keyF
     issue(commonName, days = 1) {
       const id = `${++issued}`
       const [certFile, keyFile, request] = [at(`${id}.pem`), at(`${id}.key`), at(`${id}.csr`)]
-      writeFileSync(at('names'), 'subjectAltName=DNS:localhost,IP:127.0.0.1\n')
+      writeFileSync(at('names'), 'subjectAltName=DNS:localhost,DNS:registry.example.com,IP:127.0.0.1\n')
       openssl('req', ...newKey, '-keyout', keyFile, '-out', request, '-subj', `/CN=${commonName}`)
       const sign = ['-CA', caFile, '-CAkey', caKey, '-CAcreateserial', '-days', String(days), '-extfile', at('names')]
       openssl('x509', '-req', '-in', request, '-out', certFile, ...sign)

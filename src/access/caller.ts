@@ -1,3 +1,4 @@
+import type { Claims } from './claims.ts'
 import type { Policy } from './policy.ts'
 import type { Grants } from './scope.ts'
 
@@ -14,6 +15,10 @@ export type Action = RepositoryAction | 'open' | 'login' | 'catalog'
 export interface Caller {
   /** Undefined: they have not said. */
   user?: string
+  /** Groups that an issuer has put them in; those of the policy are not among them. */
+  groups?: readonly string[]
+  /** What an issuer says of them. */
+  claims?: Claims
   /** All that they may do, whatever the policy says. Undefined: what the policy says. */
   rights?: Policy
   /** They came with a token, which lets them do this at most. */

@@ -72,3 +72,20 @@ export function keysOfUrl(find: () => Promise<URL>, log: Pick<RegistryLog, 'warn
     roots: () => []
   }
 }
+
+/**
+ * The URL of an issuer's JWK set, as it tells it itself (OpenID Connect Discovery 1.0 section 4). Throws an Error where it
+ * does not, or says that it is somebody else.
+ *
+ * @param isSafe whether nobody on the way can change what comes from a URL
+ */
+export async function discoverKeys(issuer: string, isSafe: (url: URL) => boolean): Promise<URL> {
+  const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`
+  const answer = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT), redirect: 'error' })
+  if (answer.status !== 200) throw new Error(`${url} answered ${answer.status}`)
+  const told = (await answer.json()) as { issuer?: unknown; jwks_uri?: unknown }
+  if (told.issuer !== issuer) throw new Error(`${url} is of the issuer ${JSON.stringify(told.issuer)}`)
+  const place = String(told.jwks_uri)
+  if (!URL.canParse(place) || !isSafe(new URL(place))) throw new Error(`${url} tells no safe jwks_uri`)
+  return new URL(place)
+}

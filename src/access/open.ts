@@ -46,6 +46,14 @@ export async function openAccess(settings: AccessSettings, surroundings: Surroun
   const logins: Login[] = passwords ? [passwords.login] : []
   // A token is told by its form, so nobody pays for a check of its password.
   if (settings.robots) logins.unshift(createRobotLogin({ robots: robots(), notes: !readOnly, log, now }))
+  if (settings.oidc) {
+    // Loaded where there are such issuers.
+    const { openOidc } = await import('./open-oidc.ts')
+    const { file, leewayMs } = settings.oidc
+    const { login, close } = openOidc(file, { log, leewayMs, now })
+    logins.unshift(login)
+    closing.push(close)
+  }
   const access = createAccess({
     logins,
     knows: user => passwords?.has(user) ?? false,

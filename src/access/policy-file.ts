@@ -1,9 +1,8 @@
-import { createRequire } from 'node:module'
 import { type Static, Type } from '@sinclair/typebox'
-import { Value } from '@sinclair/typebox/value'
-import type { Document, LineCounter } from 'yaml'
 import { REPOSITORY_PATTERN } from '../registry/patterns.ts'
+import { isIssuedGroup } from './claims.ts'
 import { createPolicy, type Policy } from './policy.ts'
+import { type Problem, parseYaml } from './yaml-file.ts'
 
 const Names = Type.Array(Type.String({ minLength: 1 }), { minItems: 1 })
 
@@ -11,6 +10,7 @@ const RuleSchema = Type.Object(
   {
     users: Type.Optional(Names),
     groups: Type.Optional(Names),
+    claims: Type.Optional(Type.Record(Type.String(), Type.Union([Type.String({ minLength: 1 }), Names]))),
     anonymous: Type.Optional(Type.Literal(true)),
     repositories: Type.Array(Type.String({ pattern: REPOSITORY_PATTERN.source }), { minItems: 1 }),
     actions: Type.Array(
@@ -26,13 +26,10 @@ const PolicySchema = Type.Object(
   { additionalProperties: false }
 )
 
-/** Loaded where there is a policy, and at once, since the configuration is read so: it would be 50 ms of every start. */
-const loadYaml = () => createRequire(import.meta.url)('yaml') as typeof import('yaml')
-
-/** What is allowed where something else stands, by the last name of its place. */
-const ALLOWED: Readonly<Record<string, string>> = {
+const ALLOWED = {
   users: 'a list of users; `*` is everybody who has logged in',
   groups: 'a list of groups (in a rule), or lists of users by the name of their group (above the rules)',
+  claims: 'patterns, or lists of them, by the name of their claim',
   anonymous: '`true`',
   repositories:
     'a list of patterns of repository names: lower case, `*` for any text without a slash, `**` for any text',
@@ -45,66 +42,28 @@ const ALLOWED: Readonly<Record<string, string>> = {
  * path (`rules[0].actions`), and what is allowed there.
  */
 export function parsePolicy(text: string): Policy {
-  const { parseDocument, LineCounter } = loadYaml()
-  const lines: LineCounter = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
-  const [broken] = [...document.errors, ...document.warnings]
-  if (broken) throw new Error(`line ${lines.linePos(broken.pos[0]).line}: no YAML: ${firstLine(broken.message)}`)
-  const value: unknown = document.toJS()
-  const problem = Value.Check(PolicySchema, value) ? misfit(value) : schemaProblem(value)
-  if (problem) {
-    const line = lines.linePos(startOf(document, problem.path)).line
-    throw new Error(`line ${line}: ${placeText(problem.path)} ${problem.what}`)
-  }
-  return createPolicy(value as Static<typeof PolicySchema>)
+  const otherwise = `\`groups\` and \`rules\`; in a rule ${Object.keys(RuleSchema.properties).join(', ')}`
+  return createPolicy(
+    parseYaml(text, { schema: PolicySchema, whole: 'the policy', allowed: ALLOWED, otherwise, misfit })
+  )
 }
 
-type Path = readonly (string | number)[]
-
-interface Problem {
-  path: Path
-  what: string
-}
-
-function schemaProblem(value: unknown): Problem {
-  const [error] = [...Value.Errors(PolicySchema, value)]
-  const path = (error?.path ?? '')
-    .split('/')
-    .slice(1)
-    .map(part => (/^\d+$/.test(part) ? Number(part) : part.replaceAll('~1', '/').replaceAll('~0', '~')))
-  const name = path.findLast(part => typeof part === 'string') ?? ''
-  const allowed =
-    ALLOWED[name] ?? `\`groups\` and \`rules\`; in a rule ${Object.keys(RuleSchema.properties).join(', ')}`
-  return { path, what: `can't be used; allowed: ${allowed}` }
-}
-
-/** What a schema can't tell: rules for nobody, and groups that are not there. */
+/** What a schema can't tell: rules for nobody, groups that are not there, claims that anybody's issuer could make. */
 function misfit({ rules, groups = {} }: Static<typeof PolicySchema>): Problem | undefined {
   for (const [index, rule] of rules.entries()) {
-    if (!rule.users && !rule.groups && !rule.anonymous) {
-      return { path: ['rules', index], what: 'is for nobody; allowed: with `users`, `groups` or `anonymous: true`' }
+    if (!rule.users && !rule.groups && !rule.claims && !rule.anonymous) {
+      const who = '`users`, `groups`, `claims` or `anonymous: true`'
+      return { path: ['rules', index], what: `is for nobody; allowed: with ${who}` }
     }
-    const unknown = rule.groups?.find(group => !Object.hasOwn(groups, group))
+    const unknown = rule.groups?.find(group => !Object.hasOwn(groups, group) && !isIssuedGroup(group))
     if (unknown !== undefined) {
       const what = `names ${JSON.stringify(unknown)}; allowed: groups that are listed under \`groups\``
       return { path: ['rules', index, 'groups'], what }
     }
+    if (rule.claims && rule.claims.iss === undefined) {
+      const what = 'does not say whose; allowed: with `iss`, as several issuers may have claims of the same name'
+      return { path: ['rules', index, 'claims'], what }
+    }
   }
   return undefined
 }
-
-/** Where in the text something begins, or the nearest thing around it that is there. */
-function startOf(document: Document, path: Path): number {
-  for (let length = path.length; length > 0; length--) {
-    const node = document.getIn(path.slice(0, length), true) as { range?: [number, number, number] } | undefined
-    if (node?.range) return node.range[0]
-  }
-  return 0
-}
-
-function placeText(path: Path): string {
-  const text = path.map(part => (typeof part === 'number' ? `[${part}]` : `.${part}`)).join('')
-  return text === '' ? 'the policy' : text.replace(/^\./, '')
-}
-
-const firstLine = (text: string): string => text.split('\n', 1)[0] ?? ''

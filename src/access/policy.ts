@@ -1,11 +1,14 @@
 import { matcherOf } from '../registry/patterns.ts'
 import type { Caller, RepositoryAction } from './caller.ts'
+import { type ClaimPatterns, claimsMatcherOf } from './claims.ts'
 
 /** What one rule lets somebody do. Rules only add: what none of them allows is denied. */
 export interface Rule {
   /** `*` is everybody who has logged in. */
   users?: readonly string[] | undefined
   groups?: readonly string[] | undefined
+  /** What an issuer has to say of somebody, `iss` among it. */
+  claims?: ClaimPatterns | undefined
   /** For everybody, whether they have logged in or not. */
   anonymous?: true | undefined
   /** In a pattern, `*` is any text without a slash and `**` any text. */
@@ -34,6 +37,7 @@ export type Policy = ReturnType<typeof createPolicy>
 export function createPolicy({ rules, groups = {} }: PolicyRules) {
   const compiled = rules.map((rule, index) => {
     const users = new Set([...(rule.users ?? []), ...(rule.groups ?? []).flatMap(group => groups[group] ?? [])])
+    const hasClaims = rule.claims && claimsMatcherOf(rule.claims)
     // Only the rule's own `*` is everybody: a group can't have it.
     const everyUser = rule.users?.includes('*') ?? false
     return {
@@ -42,7 +46,11 @@ export function createPolicy({ rules, groups = {} }: PolicyRules) {
       everywhere: rule.repositories.includes('**'),
       covers: anyOf(rule.repositories),
       permits: (action: RepositoryAction) => rule.actions.includes('*') || rule.actions.includes(action),
-      isFor: ({ user }: Caller) => rule.anonymous === true || (user !== undefined && (everyUser || users.has(user)))
+      isFor: ({ user, groups = [], claims }: Caller) =>
+        rule.anonymous === true ||
+        (user !== undefined && (everyUser || users.has(user))) ||
+        groups.some(group => rule.groups?.includes(group)) ||
+        (claims !== undefined && hasClaims?.(claims) === true)
     }
   })
   const rulesFor = (caller: Caller, action: RepositoryAction) =>

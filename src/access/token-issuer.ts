@@ -53,12 +53,12 @@ export function createIssuer({ keys, service, lifetimeMs, leewayMs, now }: Issue
   })
 
   /** A token for somebody who has said who they are, or for anybody. Throws `request-invalid` where it gets too long. */
-  async function issue({ user, rights }: Caller, access: readonly Access[]): Promise<IssuedToken> {
+  async function issue({ user, groups, claims, rights }: Caller, access: readonly Access[]): Promise<IssuedToken> {
     const { newest } = await keys()
     const key = parsePrivateKey(newest)
     const issuedAt = Math.floor(now() / 1000)
     const expiresIn = Math.floor(lifetimeMs / 1000)
-    const token = await new SignJWT({ access, ...(rights && { rights: rights.rules }) })
+    const token = await new SignJWT({ access, groups, claims, rights: rights?.rules })
       .setProtectedHeader({ alg: 'EdDSA', typ: 'JWT', kid: thumbprint(createPublicKey(key)) })
       .setIssuer(ISSUER)
       .setAudience(service)
@@ -76,10 +76,15 @@ export function createIssuer({ keys, service, lifetimeMs, leewayMs, now }: Issue
   return { issue, verify: verifier.verify }
 }
 
-/** Robots have rights of their own, which are in their tokens as their records may be gone. */
-function ownerOf(claims: JWTPayload): Caller {
-  const rules = claims.rights as readonly Rule[] | undefined
-  return { ...callerOf(claims), ...(rules && { rights: createPolicy({ rules }) }) }
+/** What the policy may want to know is in the token, and robots' own rights are, as their records may be gone. */
+function ownerOf(payload: JWTPayload): Caller {
+  const { groups, claims, rights } = payload as Pick<Caller, 'groups' | 'claims'> & { rights?: readonly Rule[] }
+  return {
+    ...callerOf(payload),
+    ...(groups && { groups }),
+    ...(claims && { claims }),
+    ...(rights && { rights: createPolicy({ rules: rights }) })
+  }
 }
 
 /** Who has a token with these claims. */

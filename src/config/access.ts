@@ -2,6 +2,7 @@ import { type Htpasswd, parseHtpasswd } from '../access/htpasswd.ts'
 import type { Policy } from '../access/policy.ts'
 import { parsePolicy } from '../access/policy-file.ts'
 import { problemsOf, readAs } from './files.ts'
+import { type OidcSettings, readOidcSettings } from './oidc.ts'
 import type { Reader } from './reader.ts'
 import { readTokens, type TokenSettings } from './tokens.ts'
 
@@ -19,12 +20,16 @@ export interface AccessSettings {
   certificates?: boolean | undefined
   /** Bearer tokens. */
   tokens?: TokenSettings | undefined
+  /** ID tokens as passwords. */
+  oidc?: OidcSettings | undefined
 }
 
 /** Reads the settings of access control; undefined: there is none, and everybody may do everything. */
 export function readAccess(reader: Reader): AccessSettings | undefined {
   const { read, isSet, problems } = reader
-  const tokens = readTokens(reader)
+  const leewayMs = read('AUTH_TOKEN_LEEWAY')
+  const tokens = readTokens(reader, leewayMs)
+  const oidc = readOidcSettings(reader, leewayMs)
   const htpasswdFile = read('AUTH_HTPASSWD_FILE')
   const policyFile = read('AUTH_POLICY_FILE')
   const anonymous = read('AUTH_ANONYMOUS')
@@ -51,7 +56,8 @@ export function readAccess(reader: Reader): AccessSettings | undefined {
     anonymous: anonymous ?? 'none',
     ...(certificates && { certificates }),
     ...(robots && { robots }),
-    ...(tokens && { tokens })
+    ...(tokens && { tokens }),
+    ...(oidc && { oidc })
   }
 }
 

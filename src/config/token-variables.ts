@@ -66,5 +66,16 @@ export const tokenVariables = {
     { default: '5m', description: 'How long a token of this registry is good (`AUTH_TOKEN_ISSUER=self`).' },
     '1m',
     '24h'
+  ),
+  AUTH_OIDC_FILE: optional(
+    text(
+      {
+        default: '',
+        alias: 'AUTH_OIDC',
+        description:
+          'Issuers of ID tokens that are passwords here, as those of CI jobs, and what users their claims make (docs/access.md); read again when it changes. Together with `AUTH_POLICY_FILE`.'
+      },
+      'a file that this process may read, with issuers in YAML'
+    )
   )
 }

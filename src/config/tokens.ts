@@ -23,10 +23,10 @@ export interface TokenSettings {
 const OWN_SERVICE = 'marina-distribution'
 
 /** Reads the settings of tokens; undefined: there are none. What is missing or does not fit together is a problem. */
-export function readTokens({ read, isSet, problems }: Reader): TokenSettings | undefined {
+export function readTokens({ read, isSet, problems }: Reader, leewayMs: number): TokenSettings | undefined {
   const [given, realm, service] = [read('AUTH_TOKEN_ISSUER'), read('AUTH_TOKEN_REALM'), read('AUTH_TOKEN_SERVICE')]
   const [jwks, rootCertsFile] = [read('AUTH_TOKEN_JWKS'), read('AUTH_TOKEN_ROOTCERTS')]
-  const times = { leewayMs: read('AUTH_TOKEN_LEEWAY'), lifetimeMs: read('AUTH_TOKEN_LIFETIME') }
+  const times = { leewayMs, lifetimeMs: read('AUTH_TOKEN_LIFETIME') }
   if (jwks !== undefined) problems.push(...problemsOf(() => (isUrl(jwks) ? keysUrl(jwks) : readJwks(jwks))))
   if (rootCertsFile !== undefined) problems.push(...problemsOf(() => readRootCerts(rootCertsFile)))
   if (given === undefined) {
@@ -66,9 +66,13 @@ export function isSafe({ protocol, hostname }: URL): boolean {
   return protocol === 'https:' || /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname)
 }
 
-/** Throws an Error with one line for the operator where the file can't be used. */
-export function readJwks(path: string): TokenKey[] {
-  return readAs('AUTH_TOKEN_JWKS', path, 'a JWK set with public keys, in JSON', text => keysOfJwks(parseJson(text)))
+/**
+ * Throws an Error with one line for the operator where the file can't be used.
+ *
+ * @param name the variable that leads to it
+ */
+export function readJwks(path: string, name = 'AUTH_TOKEN_JWKS'): TokenKey[] {
+  return readAs(name, path, 'a JWK set with public keys, in JSON', text => keysOfJwks(parseJson(text)))
 }
 
 /** Throws an Error with one line for the operator where the file can't be used. */

@@ -87,6 +87,9 @@ const codeOfStatus: Readonly<Record<number, string>> = { 401: 'UNAUTHORIZED', 40
 /** Seconds after which a 503 may be worth another try. */
 const RETRY_AFTER_S = 5
 
+/** What a route told of content that then could not be read. */
+const OF_CONTENT = ['accept-ranges', 'content-range', 'docker-content-digest', 'etag']
+
 /** Answers everything thrown in its scope, and what no route takes, in the spec's form. */
 async function errors(app: FastifyInstance): Promise<void> {
   app.setErrorHandler((error, request, reply) => sendError(request, reply, error))
@@ -109,6 +112,7 @@ export function sendError(request: FastifyRequest, reply: FastifyReply, error: u
     reply.raw.destroy()
     return
   }
+  for (const name of OF_CONTENT) reply.removeHeader(name)
   const body = bodyFor(refusal.code, refusal.message, refusal.details)
   reply
     .code(refusal.status)

@@ -1,3 +1,4 @@
+import { createBuffers } from './buffers.ts'
 import type { StorageDriver } from './driver.ts'
 import { type BucketOptions, openBucket } from './s3/bucket.ts'
 import { checkBucket } from './s3/check.ts'
@@ -41,7 +42,7 @@ export async function openS3(options: S3Options): Promise<S3Driver> {
   })
   const writes = conditionalWrites ? createWrites() : createLocalWrites(bucket)
   const plan = { size: partSize, grows: partGrowth }
-  const objects = createObjects(bucket, writes)
+  const objects = createObjects(bucket, writes, createBuffers(bufferMemory))
   const uploads = createUploads({ bucket, writes, plan, budget: createBudget(bufferMemory) })
 
   const translated =

@@ -17,7 +17,8 @@ const shares: Readonly<Partial<Record<Trouble, number>>> = {
   reset: 18,
   torn: 16,
   lost: 16,
-  cut: 16,
+  cut: 12,
+  bodiless: 4,
   slow: 6,
   stall: 4,
   stuck: 4

@@ -13,11 +13,22 @@ import { setTimeout as sleep } from 'node:timers/promises'
  * - `torn`: the connection breaks in the middle of its body
  * - `lost`: S3 does it, and the connection breaks before the answer
  * - `cut`: the connection breaks in the middle of the answer's body, before the answer where it has none
+ * - `bodiless`: the connection breaks after the answer's head; as `cut` where it has no body
  * - `stall`: it is swallowed, and the connection stays open
  * - `stuck`: the answer stops in the middle of its body, and the connection stays open; as `stall` where it has none
  * - `slow`: S3 hears of it two seconds later
  */
-export type Trouble = 'busy' | 'unconditional' | 'reset' | 'torn' | 'lost' | 'cut' | 'stall' | 'stuck' | 'slow'
+export type Trouble =
+  | 'busy'
+  | 'unconditional'
+  | 'reset'
+  | 'torn'
+  | 'lost'
+  | 'cut'
+  | 'bodiless'
+  | 'stall'
+  | 'stuck'
+  | 'slow'
 
 export interface S3Proxy {
   readonly url: string
@@ -88,12 +99,17 @@ async function meet(
   if (trouble === 'slow') await sleep(slowMs)
   const given = await passOn(asked)
   const hasBody = asked.method !== 'HEAD' && given.headers['content-length'] !== '0'
-  if (trouble === 'lost' || (trouble === 'cut' && !hasBody)) {
+  if (trouble === 'lost' || ((trouble === 'cut' || trouble === 'bodiless') && !hasBody)) {
     given.resume()
     return void asked.socket.resetAndDestroy()
   }
   if (trouble === 'stuck' && !hasBody) return void given.resume()
   answer.writeHead(given.statusCode!, given.rawHeaders)
+  if (trouble === 'bodiless') {
+    answer.flushHeaders()
+    given.destroy()
+    return answer.socket?.destroySoon()
+  }
   if (trouble !== 'cut' && trouble !== 'stuck') return pipeline(given, answer)
   for await (const chunk of upTo(halfOf(given), given)) answer.write(chunk)
   if (trouble === 'cut') answer.socket?.destroySoon()

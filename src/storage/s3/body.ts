@@ -1,7 +1,9 @@
-import type { Readable } from 'node:stream'
 import { GetObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s3'
+import type { Buffers } from '../buffers.ts'
 import type { Bucket } from './bucket.ts'
+import type { Answer } from './connections.ts'
 import { backOff, isPassing, RequestFailed } from './errors.ts'
+import { LARGE, receive } from './reception.ts'
 
 /** The bytes of an object from `start` to `end`, both inclusive. */
 export interface Stretch {
@@ -18,14 +20,16 @@ const TRIES = 5
  * of a slow reader counts as well, because an idle connection is given up.
  *
  * @param stretch what the answer holds
+ * @param buffers where a chunk need not be valid when the next one is asked for
  */
 export function readBody(
   bucket: Bucket,
   key: string,
   answer: GetObjectCommandOutput,
-  stretch: Stretch
+  stretch: Stretch,
+  buffers?: Buffers
 ): AsyncIterable<Uint8Array> {
-  let unread: Readable | undefined = answer.Body as Readable
+  let unread: Answer | undefined = answer.Body as Answer
   unread.on('error', () => undefined) // told by reading, where anybody reads
   const release = setTimeout(() => {
     unread?.destroy()
@@ -37,7 +41,7 @@ export function readBody(
       clearTimeout(release)
       const first = unread
       unread = undefined
-      return resuming(bucket, key, answer.ETag, stretch, first)
+      return resuming(bucket, key, answer.ETag, stretch, first, buffers)
     }
   }
 }
@@ -47,13 +51,16 @@ async function* resuming(
   key: string,
   etag: string | undefined,
   { start, end }: Stretch,
-  first: Readable | undefined
+  first: Answer | undefined,
+  buffers: Buffers | undefined
 ): AsyncGenerator<Uint8Array> {
   let body = first
   for (let tried = 0; start <= end; ) {
     try {
       body ??= await getFrom(bucket, key, etag, { start, end })
-      for await (const chunk of body as AsyncIterable<Uint8Array>) {
+      const length = end - start + 1
+      const chunks: AsyncIterable<Uint8Array> = buffers && length >= LARGE ? receive(body, length, buffers) : body
+      for await (const chunk of chunks) {
         start += chunk.length
         tried = 0
         yield chunk
@@ -82,11 +89,11 @@ async function getFrom(
   key: string,
   etag: string | undefined,
   { start, end }: Stretch
-): Promise<Readable> {
+): Promise<Answer> {
   const answer = await bucket.client.send(
     new GetObjectCommand({ ...bucket.at(key), Range: `bytes=${start}-${end}`, ...(etag && { IfMatch: etag }) })
   )
-  return answer.Body as Readable
+  return answer.Body as Answer
 }
 
 /** A whole small body. Fails with `RequestFailed`. */

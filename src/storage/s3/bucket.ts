@@ -97,7 +97,6 @@ async function createClient(options: BucketOptions): Promise<S3Client> {
     credentials,
     forcePathStyle = false,
     maxSockets = S3_DEFAULTS.maxSockets,
-    bufferMemory = S3_DEFAULTS.bufferMemory,
     onRequest
   } = options
   const client = new S3Client({
@@ -119,7 +118,7 @@ async function createClient(options: BucketOptions): Promise<S3Client> {
     requestHandler: new NodeHttpHandler({
       connectionTimeout: CONNECT_MS,
       socketTimeout: IDLE_MS,
-      ...createAgents({ keepAlive: true, maxSockets }, await trust(options), bufferMemory),
+      ...createAgents({ keepAlive: true, maxSockets }, await trust(options)),
       logger: { debug: ignore, info: ignore, warn: ignore, error: ignore }
     })
   })

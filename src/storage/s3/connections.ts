@@ -1,74 +1,76 @@
-import { type AgentOptions, Agent as HttpAgent } from 'node:http'
+import { type AgentOptions, Agent as HttpAgent, type IncomingMessage } from 'node:http'
 import { Agent as HttpsAgent, type AgentOptions as HttpsAgentOptions } from 'node:https'
 import type { OnReadOpts, Socket } from 'node:net'
 
-const SMALLEST = 64 * 1024
-const LARGEST = 1024 * 1024
+/** As much as Node reads at a time by itself. */
+const READ = 64 * 1024
+/** The rest of a buffer is read into while it is worth a read. */
+const LEAST = 16 * 1024
+
+/** An answer of S3, whose body is read. */
+export type Answer = IncomingMessage
+
+/** Takes what a connection reads, in place of the HTTP client. */
+export interface Receiver {
+  /** Where the next read goes; undefined: the HTTP client has to have it, after what it has not handed on yet. */
+  buffer(): Buffer | undefined
+  /** So many bytes were read into it. False: no more is read until the socket is resumed. */
+  received(length: number): boolean
+}
+
+const receivers = new WeakMap<Socket, Receiver>()
 
 /**
- * Agents whose connections read as much at a time as has come, up to 1 MiB. Node reads 64 KiB, and each read costs more
- * than its bytes: a download of large blobs takes about two thirds of the processor time this way.
+ * Hands the receiver what a connection of these agents reads from now on. The HTTP client doesn't hear of these bytes, so
+ * the connection has to be closed after them.
  *
- * @param memory bytes that reads may take for all connections together; the more are open the less each one reads
+ * @returns ends it, where none of them came
  */
-export function createAgents(options: AgentOptions, trust: HttpsAgentOptions, memory: number) {
-  const limit = createLimit(memory)
-  return {
-    httpAgent: withLargeReads(new HttpAgent(options), limit),
-    httpsAgent: withLargeReads(new HttpsAgent({ ...options, ...trust }), limit)
-  }
+export function divert(socket: Socket, receiver: Receiver): () => void {
+  receivers.set(socket, receiver)
+  return () => void receivers.delete(socket)
 }
 
-/** What the connections of a process share. */
-interface Limit {
-  opened(socket: Socket): void
-  /** Most bytes that one connection may read at a time. */
-  largest(): number
-}
-
-function createLimit(memory: number): Limit {
-  let open = 0
+/** Agents whose connections can be diverted. */
+export function createAgents(options: AgentOptions, trust: HttpsAgentOptions) {
   return {
-    opened: socket => {
-      open++
-      socket.once('close', () => open--)
-    },
-    // What waits for the reader is handed on together: two reads may be on their way to the client, and two wait.
-    largest: () => Math.floor(Math.max(SMALLEST, Math.min(LARGEST, memory / (4 * Math.max(1, open)))))
+    httpAgent: divertible(new HttpAgent(options)),
+    httpsAgent: divertible(new HttpsAgent({ ...options, ...trust }))
   }
 }
 
 type Connect = (options: object, done?: (error: Error | null, socket: Socket) => void) => Socket
 
-function withLargeReads<A extends HttpAgent>(agent: A, limit: Limit): A {
+function divertible<A extends HttpAgent>(agent: A): A {
   const connect = agent.createConnection.bind(agent) as Connect
   const connectReading: Connect = (options, done) => {
-    const onread = largeReads(limit, bytes => socket.push(bytes))
-    // How much waits for a reader before no more is read: with less than a read, connections stop after each.
-    const socket: Socket = connect({ ...options, onread, highWaterMark: limit.largest() }, done)
-    limit.opened(socket)
+    let socket: Socket | undefined // a first buffer is asked for while it is being made
+    socket = connect({ ...options, onread: reading(() => socket) }, done)
     return socket
   }
   return Object.assign(agent, { createConnection: connectReading })
 }
 
-/**
- * Buffers to read into. What was read belongs to whoever reads the socket, so no bytes are used twice. Buffers grow
- * while they are filled, so that an answer of a few bytes does not hold a large one.
- */
-function largeReads(limit: Limit, push: (bytes: Uint8Array) => boolean): OnReadOpts {
+/** Reads into buffers that belong to whoever reads the socket, so no bytes are used twice; or into a receiver's. */
+function reading(socketOf: () => Socket | undefined): OnReadOpts {
   let free = Buffer.alloc(0)
-  let size = SMALLEST
+  /** Whose buffer is being read into. */
+  let receiver: Receiver | undefined
   return {
     buffer: () => {
-      if (free.length < Math.min(size, SMALLEST * 4)) free = Buffer.allocUnsafeSlow(size)
+      const socket = socketOf()
+      const diverted = socket && receivers.get(socket)
+      const buffer = diverted?.buffer()
+      receiver = buffer && diverted
+      if (buffer) return buffer
+      if (free.length < LEAST) free = Buffer.allocUnsafeSlow(READ)
       return free
     },
     callback: length => {
+      if (receiver) return receiver.received(length)
       const bytes = free.subarray(0, length)
-      size = Math.min(limit.largest(), length === free.length ? size * 2 : Math.max(SMALLEST, length))
       free = free.subarray(length)
-      return push(bytes)
+      return socketOf()?.push(bytes) ?? false
     }
   }
 }

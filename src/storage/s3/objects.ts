@@ -7,6 +7,7 @@ import {
   PutObjectCommand
 } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
+import type { Buffers } from '../buffers.ts'
 import { type ByteRange, type ObjectBody, type ObjectStat, type ObjectStore, StorageError } from '../driver.ts'
 import { collect, readBody } from './body.ts'
 import type { Bucket } from './bucket.ts'
@@ -20,7 +21,7 @@ const BATCH = 1000
 /** How long a bucket that was seen is taken to be there. */
 const SEEN_MS = 5000
 
-export function createObjects(bucket: Bucket, writes: Writes): ObjectStore {
+export function createObjects(bucket: Bucket, writes: Writes, buffers: Buffers): ObjectStore {
   const stat = createStat(bucket)
 
   async function read(key: string, range?: ByteRange): Promise<ObjectBody | undefined> {
@@ -31,7 +32,7 @@ export function createObjects(bucket: Bucket, writes: Writes): ObjectStore {
       const length = answer.ContentLength ?? 0
       const size = Number(answer.ContentRange?.split('/')[1] ?? length)
       const start = answer.ContentRange ? (range?.start ?? 0) : 0
-      return { size, chunks: readBody(bucket, key, answer, { start, end: start + length - 1 }) }
+      return { size, chunks: readBody(bucket, key, answer, { start, end: start + length - 1 }, buffers) }
     } catch (error) {
       if (isAbsent(error)) return undefined
       if (range && isOutOfRange(error)) return outOfRange(await stat(key), range)

@@ -1,0 +1,73 @@
+import type { Buffers } from '../buffers.ts'
+import { type Answer, divert } from './connections.ts'
+import { createRelay } from './relay.ts'
+
+/** A shorter body is not worth the connection that it ends. */
+export const LARGE = 4 * 1024 * 1024
+
+/**
+ * Reads the body of a large answer straight from its connection, into buffers that are used again: a chunk is valid until
+ * the next one is asked for. Node's HTTP client copies each read into new memory, which takes longer than all else that a
+ * download needs. Back-pressure is kept; the connection is closed at the end.
+ *
+ * @param length bytes of the body
+ * @throws whatever broke the connection
+ */
+export async function* receive(response: Answer, length: number, buffers: Buffers): AsyncGenerator<Uint8Array> {
+  const { socket } = response
+  const share = buffers.open(length)
+  const relay = createRelay(share)
+  let left = length
+  let stopped = false
+  let failure: Error | undefined
+  let wake = ignore
+  const giveBack = divert(socket, {
+    buffer: () => (socket.readableLength + response.readableLength === 0 ? relay.target() : undefined),
+    received: bytes => {
+      relay.filled(bytes)
+      left -= Math.min(bytes, left)
+      // TLS hands on what it has decrypted even if it was stopped.
+      stopped ||= left === 0 || !relay.hasRoom()
+      wake()
+      return !stopped
+    }
+  })
+  response.on('data', bytes => {
+    relay.add(bytes)
+    left -= bytes.length
+    if (left === 0) giveBack() // the connection is good for another request
+    wake()
+  })
+  const fail = (error: Error): void => {
+    failure ??= error
+    wake()
+  }
+  response.on('error', fail)
+  response.on('close', () => fail(Object.assign(new Error('the connection was closed'), { code: 'ECONNRESET' })))
+  try {
+    for (;;) {
+      const bytes = relay.take()
+      if (stopped && left > 0 && relay.hasRoom()) {
+        stopped = false
+        socket.resume()
+      }
+      if (bytes) yield bytes
+      else if (left === 0) return
+      else if (failure) throw failure
+      else
+        await new Promise<void>(resolve => {
+          // Whatever comes in one go is taken together.
+          wake = () => {
+            wake = ignore
+            setImmediate(resolve)
+          }
+        })
+    }
+  } finally {
+    giveBack()
+    if (!response.complete) response.destroy()
+    share.end()
+  }
+}
+
+const ignore = (): void => undefined

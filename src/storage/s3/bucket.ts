@@ -113,6 +113,8 @@ async function createClient(options: BucketOptions): Promise<S3Client> {
     requestStreamBufferSize: 64 * 1024,
     // Waiting for 100 Continue would take a new connection for each part.
     expectContinueHeader: false,
+    // What each kind of request passes through is put together once. All middleware is there before the first of them.
+    cacheMiddleware: true,
     // It would warn on the console of what is tried again here.
     logger: { trace: ignore, debug: ignore, info: ignore, warn: ignore, error: ignore },
     requestHandler: new NodeHttpHandler({
@@ -122,6 +124,7 @@ async function createClient(options: BucketOptions): Promise<S3Client> {
       logger: { debug: ignore, info: ignore, warn: ignore, error: ignore }
     })
   })
+  client.middlewareStack.remove('loggerMiddleware') // it takes each input and output apart for nobody
   client.middlewareStack.add(
     (next, { commandName = '' }) =>
       async args => {

@@ -10,7 +10,7 @@ import { createAuthority } from './support/certificates.ts'
 const HASH = '$2y$05$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy'
 const S3 = { REGISTRY_STORAGE: 's3', REGISTRY_STORAGE_S3_BUCKET: 'images', REGISTRY_STORAGE_S3_REGION: 'eu-central-1' }
 
-const isS3 = (name: string): boolean => /^REGISTRY_STORAGE_(S3|REDIRECT)_/.test(name)
+const isTriedApart = (name: string): boolean => /^REGISTRY_(STORAGE_(S3|REDIRECT)|AUTH_TOKEN)_/.test(name)
 
 function problemsOf(env: NodeJS.ProcessEnv): readonly string[] {
   try {
@@ -67,6 +67,22 @@ t.test('each name means what it means to CNCF Distribution', async t => {
   ]
   for (const [env, settings] of cases) t.strictSame(loadConfig(env), { ...defaults, ...settings }, JSON.stringify(env))
 
+  const tokens = {
+    REGISTRY_AUTH: 'token',
+    REGISTRY_AUTH_TOKEN_REALM: 'https://auth.example.com/token',
+    REGISTRY_AUTH_TOKEN_SERVICE: 'registry.example.com',
+    REGISTRY_AUTH_TOKEN_ISSUER: 'auth.example.com'
+  }
+  const issuer = {
+    issuer: 'auth.example.com',
+    realm: tokens.REGISTRY_AUTH_TOKEN_REALM,
+    service: 'registry.example.com'
+  }
+  const certified = loadConfig({ ...tokens, REGISTRY_AUTH_TOKEN_ROOTCERTBUNDLE: certFile })
+  t.match(certified.access?.tokens, { ...issuer, rootCertsFile: certFile })
+  const jwks = 'https://auth.example.com/jwks'
+  t.match(loadConfig({ ...tokens, REGISTRY_AUTH_TOKEN_JWKS: jwks }).access?.tokens, { ...issuer, jwks })
+
   const s3 = loadConfig({
     ...S3,
     REGISTRY_STORAGE_S3_REGIONENDPOINT: 'minio.internal:9000',
@@ -94,7 +110,10 @@ t.test('each name means what it means to CNCF Distribution', async t => {
     redirectExpiryMs: undefined,
     s3: { prefix: undefined, storageClass: undefined }
   })
-  const tried = new Set([...cases.flatMap(([env]) => Object.keys(env)), ...Object.keys(registryNames).filter(isS3)])
+  const tried = new Set([
+    ...cases.flatMap(([env]) => Object.keys(env)),
+    ...Object.keys(registryNames).filter(isTriedApart)
+  ])
   t.strictSame([...tried].sort(), Object.keys(registryNames).sort(), 'every name is tried')
 })
 
@@ -110,7 +129,12 @@ t.test('what can’t be used is one line with the name that was set', async t =>
     [{ REGISTRY_LOG_LEVEL: 'loud' }, /^REGISTRY_LOG_LEVEL is "loud"; allowed: `trace`,/],
     [{ REGISTRY_STORAGE: 'inmemory' }, /^REGISTRY_STORAGE is "inmemory"; allowed: `filesystem`, `s3`$/],
     [{ ...S3, REGISTRY_STORAGE_REDIRECT_DISABLE: 'x' }, /^REGISTRY_STORAGE_REDIRECT_DISABLE is "x"; allowed: `true`/],
-    [{ REGISTRY_AUTH: 'silly' }, /^REGISTRY_AUTH is "silly"; allowed: `htpasswd`/],
+    [{ REGISTRY_AUTH: 'silly' }, /^REGISTRY_AUTH is "silly"; allowed: `htpasswd`, `token`$/],
+    [{ REGISTRY_AUTH: 'token' }, /^REGISTRY_AUTH is "token", and there is no issuer of tokens; allowed: with /],
+    [
+      { REGISTRY_AUTH_TOKEN_REALM: 'https://auth.example.com/token' },
+      /^AUTH_TOKEN_REALM is set and AUTH_TOKEN_ISSUER is not;/
+    ],
     [{ REGISTRY_AUTH: 'htpasswd' }, /^REGISTRY_AUTH is "htpasswd", and there is no file of users; allowed: with /]
   ]
   for (const [env, line] of cases) {

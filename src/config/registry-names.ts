@@ -63,6 +63,11 @@ export const registryNames: Readonly<Record<string, RegistryName>> = {
   REGISTRY_AUTH: { unneeded: 'the variables of access control tell which kind it is' },
   REGISTRY_AUTH_HTPASSWD_PATH: { becomes: { AUTH_HTPASSWD_FILE: same } },
   REGISTRY_AUTH_HTPASSWD_REALM: { unneeded: 'the realm is always `registry`' },
+  REGISTRY_AUTH_TOKEN_REALM: { becomes: { AUTH_TOKEN_REALM: same } },
+  REGISTRY_AUTH_TOKEN_SERVICE: { becomes: { AUTH_TOKEN_SERVICE: same } },
+  REGISTRY_AUTH_TOKEN_ISSUER: { becomes: { AUTH_TOKEN_ISSUER: same } },
+  REGISTRY_AUTH_TOKEN_ROOTCERTBUNDLE: { becomes: { AUTH_TOKEN_ROOTCERTS: same } },
+  REGISTRY_AUTH_TOKEN_JWKS: { becomes: { AUTH_TOKEN_JWKS: same } },
   REGISTRY_CATALOG_MAXENTRIES: { becomes: { TAGS_PAGE_MAX: same } }
 }
 

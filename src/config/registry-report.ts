@@ -29,7 +29,12 @@ function outcome({ becomes = {}, unneeded }: RegistryName, text: string): string
 export function registryProblems(env: NodeJS.ProcessEnv, { isSet }: Reader): string[] {
   const kind = env.REGISTRY_AUTH?.trim()
   if (!kind) return []
-  if (kind !== 'htpasswd') return [`REGISTRY_AUTH is ${quote(kind)}; allowed: \`htpasswd\``]
-  if (isSet('AUTH_HTPASSWD_FILE')) return []
-  return ['REGISTRY_AUTH is "htpasswd", and there is no file of users; allowed: with REGISTRY_AUTH_HTPASSWD_PATH']
+  if (!Object.hasOwn(KINDS, kind)) return [`REGISTRY_AUTH is ${quote(kind)}; allowed: \`htpasswd\`, \`token\``]
+  const { needs, missing, given } = KINDS[kind as keyof typeof KINDS]
+  return isSet(needs) ? [] : [`REGISTRY_AUTH is "${kind}", and there is no ${missing}; allowed: with ${given}`]
 }
+
+const KINDS = {
+  htpasswd: { needs: 'AUTH_HTPASSWD_FILE', missing: 'file of users', given: 'REGISTRY_AUTH_HTPASSWD_PATH' },
+  token: { needs: 'AUTH_TOKEN_ISSUER', missing: 'issuer of tokens', given: 'REGISTRY_AUTH_TOKEN_ISSUER' }
+} as const

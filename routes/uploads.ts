@@ -63,7 +63,11 @@ const uploads: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links }) 
           return created(request, reply, name, pushed)
         }
       }
-      const session = await registry.uploads.start(name, algorithm ? parseAlgorithm(algorithm) : undefined)
+      const session = await registry.uploads.start(
+        name,
+        algorithm ? parseAlgorithm(algorithm) : undefined,
+        ownerOf(request)
+      )
       open(request, reply, name, { session, size: 0 }).code(202)
     }
   })
@@ -74,7 +78,7 @@ const uploads: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links }) 
     schema: { params, tags: ['uploads'], summary: 'How far an upload is' },
     async handler(request, reply) {
       const name = parseRepository(request.params.name)
-      const status = await registry.uploads.status(name, request.params.session)
+      const status = await registry.uploads.status(name, request.params.session, ownerOf(request))
       open(request, reply, name, status).code(204)
     }
   })
@@ -86,7 +90,7 @@ const uploads: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links }) 
     async handler(request, reply) {
       const name = parseRepository(request.params.name)
       goOnAt(request, reply, name, request.params.session)
-      const status = await registry.uploads.append(name, request.params.session, chunkOf(request))
+      const status = await registry.uploads.append(name, request.params.session, chunkOf(request), ownerOf(request))
       open(request, reply, name, status).code(202)
     }
   })
@@ -104,7 +108,7 @@ const uploads: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links }) 
       const name = parseRepository(request.params.name)
       const digest = parseDigest(request.query.digest ?? '')
       goOnAt(request, reply, name, request.params.session)
-      await registry.uploads.finish(name, request.params.session, digest, chunkOf(request))
+      await registry.uploads.finish(name, request.params.session, digest, chunkOf(request), ownerOf(request))
       return created(request, reply, name, digest)
     }
   })
@@ -114,11 +118,14 @@ const uploads: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links }) 
     ...endpoint('upload', 'end-14', 'push'),
     schema: { params, tags: ['uploads'], summary: 'Cancel an upload' },
     async handler(request, reply) {
-      await registry.uploads.cancel(parseRepository(request.params.name), request.params.session)
+      await registry.uploads.cancel(parseRepository(request.params.name), request.params.session, ownerOf(request))
       reply.code(204)
     }
   })
 }
+
+/** An upload is its beginner's alone, whoever learns its URL. */
+const ownerOf = ({ caller }: FastifyRequest): string | undefined => caller?.user
 
 function chunkOf(request: FastifyRequest): Chunk {
   const range = request.headers['content-range']

@@ -45,20 +45,20 @@ export function createUploads({ storage, blobs, expiryMs, smallBytes, now = Date
   const closings = createClosings({ storage, blobs, endings, hashes, smallBytes })
 
   /** spec end-4a, 4c: a new session; it costs the store nothing yet. */
-  async function start(repository: string, algorithm: Algorithm = 'sha256'): Promise<string> {
-    return sessions.issue(repository, sessions.begin(algorithm))
+  async function start(repository: string, algorithm: Algorithm = 'sha256', owner?: string): Promise<string> {
+    return sessions.issue(repository, sessions.begin(algorithm, owner))
   }
 
   /** spec end-13. Throws `upload-unknown`. */
-  async function status(repository: string, name: string): Promise<UploadStatus> {
-    const session = await sessions.check(repository, name)
+  async function status(repository: string, name: string, owner?: string): Promise<UploadStatus> {
+    const session = await sessions.check(repository, name, owner)
     const state = await open(session)
     return { session: await sessions.issue(repository, session), size: state?.size ?? 0 }
   }
 
   /** spec end-5: adds a chunk. Throws `upload-unknown`, `upload-out-of-order`, `size-invalid`. */
-  async function append(repository: string, name: string, chunk: Chunk): Promise<UploadStatus> {
-    const session = await sessions.check(repository, name)
+  async function append(repository: string, name: string, chunk: Chunk, owner?: string): Promise<UploadStatus> {
+    const session = await sessions.check(repository, name, owner)
     const { size } = await inTurn(session, async turn => write(session, await open(session), read(turn, chunk), false))
     return { session: await sessions.issue(repository, session), size }
   }
@@ -67,8 +67,8 @@ export function createUploads({ storage, blobs, expiryMs, smallBytes, now = Date
    * spec end-6: adds the last chunk, if there is one, and makes the blob. A PUT repeated on a session that ended well
    * ends well again. Throws `upload-unknown`, `upload-out-of-order`, `size-invalid`, `digest-mismatch`.
    */
-  async function finish(repository: string, name: string, digest: Digest, chunk: Chunk): Promise<void> {
-    const session = await sessions.check(repository, name)
+  async function finish(repository: string, name: string, digest: Digest, chunk: Chunk, owner?: string): Promise<void> {
+    const session = await sessions.check(repository, name, owner)
     await inTurn(session, async turn => {
       const source = read(turn, chunk)
       if (!isSmall(chunk) || hashes.has(session)) return finishSent(repository, session, digest, source)
@@ -111,8 +111,8 @@ export function createUploads({ storage, blobs, expiryMs, smallBytes, now = Date
   }
 
   /** spec end-14. Throws `upload-unknown`. */
-  async function cancel(repository: string, name: string): Promise<void> {
-    const session = await sessions.check(repository, name)
+  async function cancel(repository: string, name: string, owner?: string): Promise<void> {
+    const session = await sessions.check(repository, name, owner)
     await inTurn(session, async () => {
       const ended = await closings.end(session, NO_BLOB)
       // Whoever cancelled it before may have got no further.

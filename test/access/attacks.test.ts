@@ -90,6 +90,21 @@ t.test("an upload session is of no use in another's repository", async t => {
   refused(t, await mallory.del(moved), 404, 'BLOB_UPLOAD_UNKNOWN', 'said to be of another repository')
 })
 
+t.test('an upload session is of no use to another user, though they may push there too', async t => {
+  const { mallory, owner } = await open(t)
+  const bytes = random(20)
+  const session = await owner.begin('open/app')
+  const { location } = (await owner.must(202, owner.patch(session, bytes))).headers
+  const theirs = [session, location!]
+  for (const url of theirs) {
+    refused(t, await mallory.get(url), 404, 'BLOB_UPLOAD_UNKNOWN', 'its state')
+    refused(t, await mallory.patch(url, bytes), 404, 'BLOB_UPLOAD_UNKNOWN', 'a chunk')
+    refused(t, await mallory.close(url, digestOf(bytes)), 404, 'BLOB_UPLOAD_UNKNOWN', 'its end')
+    refused(t, await mallory.del(url), 404, 'BLOB_UPLOAD_UNKNOWN', 'its cancellation')
+  }
+  await owner.must(201, owner.close(location!, digestOf(bytes)))
+})
+
 t.test('of several Authorization headers, none adds to another', async t => {
   const { app } = await open(t)
   const of = (user: string, password = passwordOf(user)) => `Authorization: ${basic(user, password).authorization}`

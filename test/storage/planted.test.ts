@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdtemp, readdir, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as later } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { openFilesystem } from '../../src/storage/filesystem.ts'
 import { digestOf, IMAGE, random } from '../support/images.ts'
@@ -137,6 +138,37 @@ for (const [part, requests] of parts) {
     }
   })
 }
+
+t.test('what is planted while it runs is not followed, in a folder that it knows or above', async t => {
+  for (const [what, plant] of Object.entries(plants)) {
+    for (const part of ['a', 'a/b/c']) {
+      const [path, outside] = [join(await scratch(t), 'registry'), await scratch(t)]
+      const driver = await openFilesystem({ path })
+      await driver.put('a/b/c/one', blob)
+      await driver.put('a/b/c/empty', Buffer.alloc(0))
+      await plant(join(path, part), outside)
+      // What was moved and linked to is the same folder: that is noticed when the folders above it are looked at again.
+      if (what.includes('moved') && part === 'a') await later(1100)
+      const before = await census(outside)
+      const calls: (() => Promise<unknown>)[] = [
+        () => driver.put('a/b/c/two', blob),
+        () => driver.put('a/b/c/none', Buffer.alloc(0)),
+        () => driver.put('a/b/c/new/two', blob),
+        () => driver.get('a/b/c/one'),
+        () => driver.delete(['a/b/c/one'])
+      ]
+      for (const call of calls) {
+        await t.rejects(
+          call().then(() => undefined),
+          { fault: 'failed', message: /never follow/ },
+          `${what} at ${part}`
+        )
+      }
+      t.strictSame(await census(outside), before, `${what} at ${part}`)
+      await driver.close()
+    }
+  }
+})
 
 t.test('the start refuses links in the folder itself, and takes a folder that is one', async t => {
   const [path, outside] = [await scratch(t), await scratch(t)]

@@ -1,14 +1,14 @@
-import { lstatSync, realpathSync, type Stats } from 'node:fs'
-import { lstat, realpath } from 'node:fs/promises'
+import { lstatSync, type Stats } from 'node:fs'
+import { lstat } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { LRUCache } from 'lru-cache'
 import { StorageError } from '../driver.ts'
-import { codeOf, ignoreMissing, isMissing } from './errors.ts'
+import { codeOf, ignoreMissing } from './errors.ts'
 
 export interface ConfinementOptions {
   /** The root's path, which may lead through links itself. */
   path: string
   local: boolean
-  ignoresCase: boolean
 }
 
 /**
@@ -18,36 +18,74 @@ export interface ConfinementOptions {
  */
 export type Confine = (folder: string) => Promise<void>
 
-/** On a local disk a check takes some 5 µs, so it stands before what is written, and before what is read anew. */
-export async function createConfine({ path, local, ignoresCase }: ConfinementOptions): Promise<Confine> {
-  const real = local ? async (at: string) => realpathSync.native(at) : realpath
-  const statAt = local
-    ? async (at: string) => lstatSync(at, { throwIfNoEntry: false })
-    : (at: string) => lstat(at).catch(ignoreMissing)
-  const sameCase = ignoresCase ? (text: string) => text.toLowerCase() : (text: string) => text
-  let base = await real(path)
+/** A folder that was found to be below the root, without a link on the way. */
+interface Known {
+  dev: number
+  ino: number
+  birthtimeMs: number
+  /** When the folders above it were looked at last, by `performance.now`. */
+  checkedAt: number
+}
 
-  const isBelow = (at: string, found: string): boolean => sameCase(found) === sameCase(base + at.slice(path.length))
+const REMEMBERED = 20_000
+/** After this long the folders above are looked at again: one may have been moved, and a link put in its place. */
+const TRUST_MS = 1000
 
-  return async folder => {
+/**
+ * Looks at a folder and at those above it, up to one that is known and still the same: mostly one look of some 2 µs on a
+ * local disk, so it stands before what is written, and before what is read anew.
+ */
+export function createConfine({ path, local }: ConfinementOptions): Confine {
+  const known = new LRUCache<string, Known>({ max: REMEMBERED })
+
+  /** The folders from this one upwards that are to be looked at; told of each what is there, it says when it is enough. */
+  function* above(folder: string): Generator<string, void, Stats | undefined> {
+    const checkedAt = performance.now()
+    const passed: [at: string, stat: Stats][] = []
     for (let at = folder; at.length > path.length; at = dirname(at)) {
-      let found: string
-      try {
-        found = await real(at)
-      } catch (error) {
-        if (codeOf(error) === 'ELOOP') throw linkOnTheWay(at, error)
-        if (!isMissing(error)) throw error
-        // Also said of a link that leads nowhere. Without one, what counts is the folder above.
-        checkKind(at, await statAt(at))
-        continue
-      }
-      checkKind(at, await statAt(at))
-      if (isBelow(at, found)) return
-      base = await real(path) // the root may have been moved behind a link of its own
-      if (!isBelow(at, found)) throw linkOnTheWay(at)
-      return
+      const stat = yield at
+      checkKind(at, stat)
+      if (!stat) continue
+      const before = known.get(at)
+      if (before && isSame(before, stat) && checkedAt - before.checkedAt < TRUST_MS) break
+      if (stat.isDirectory()) passed.push([at, stat])
+    }
+    for (const [at, { dev, ino, birthtimeMs }] of passed) known.set(at, { dev, ino, birthtimeMs, checkedAt })
+  }
+
+  if (local) {
+    return async folder => {
+      const walk = above(folder)
+      for (let step = walk.next(); !step.done; ) step = walk.next(lookNow(step.value))
     }
   }
+  return async folder => {
+    const walk = above(folder)
+    for (let step = walk.next(); !step.done; ) {
+      step = walk.next(await lstat(step.value).catch(error => missingOrLink(step.value ?? folder, error)))
+    }
+  }
+}
+
+function lookNow(at: string): Stats | undefined {
+  try {
+    return lstatSync(at, { throwIfNoEntry: false })
+  } catch (error) {
+    return missingOrLink(at, error)
+  }
+}
+
+/** Also of a link that leads nowhere the system says that nothing is there: it is found when the folder above is looked at. */
+function missingOrLink(at: string, error: unknown): undefined {
+  if (codeOf(error) === 'ELOOP') throw linkOnTheWay(at, error)
+  return ignoreMissing(error)
+}
+
+/** A number that was given to another folder meanwhile comes with another time of birth, where the disk keeps one. */
+function isSame(known: Known, stat: Stats): boolean {
+  return (
+    stat.isDirectory() && known.ino === stat.ino && known.dev === stat.dev && known.birthtimeMs === stat.birthtimeMs
+  )
 }
 
 /** Throws StorageError `failed` for what is neither a file nor a folder. Not even to be opened: a FIFO would block. */

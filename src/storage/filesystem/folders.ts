@@ -9,7 +9,7 @@ import type { Root } from './root.ts'
 /** Where concurrent deletes take folders away again and again, a writer tries this often. */
 const TRIES = 100
 
-/** So many folders are known to be durable; one that is forgotten costs an fsync. */
+/** So many folders are known; one that is forgotten costs an fsync. */
 const KNOWN = 20_000
 
 /** To open anything but a folder fails: a FIFO would block. */
@@ -19,7 +19,7 @@ const fsyncOf = promisify(fsync)
 
 /** Makes folders, makes them durable, and takes empty ones away. */
 export interface Folders {
-  /** Does what needs the folder to be there: makes it when `work` fails with ENOENT, again if a delete took it away. */
+  /** Does what needs the folder to be there: makes it, and again where `work` fails with ENOENT, as a delete took it away. */
   within<T>(folder: string, work: () => Promise<T>): Promise<T>
   /** Resolves when all that was done in the folder so far, and the folder itself, would outlast a power cut. */
   settle(folder: string): Promise<void>
@@ -31,17 +31,18 @@ export interface Folders {
 export function createFolders(root: Root): Folders {
   const sync = createFolderSync(root.local)
   /**
-   * Folders whose entry in their parent, and so on upwards, this process knows to be durable. Whoever else made one may
-   * have died before it was: what is not in here is made durable by whoever is the first to rest on it.
+   * Folders that this process has seen, and whether it knows their entry in their parent, and so on upwards, to be
+   * durable. Whoever else made one may have died before it was: it is made durable by whoever is the first to rest on it.
    */
-  const durable = new LRUCache<string, true>({ max: KNOWN })
+  const known = new LRUCache<string, { durable: boolean }>({ max: KNOWN })
 
   async function make(folder: string): Promise<void> {
-    durable.delete(folder)
+    known.set(folder, { durable: false })
     try {
       await mkdir(folder)
     } catch (error) {
       if (codeOf(error) === 'EEXIST') return
+      known.delete(folder)
       if (codeOf(error) !== 'ENOENT') throw error
       if (dirname(folder) === root.path) await root.confirm(folder)
       else await make(dirname(folder))
@@ -54,7 +55,7 @@ export function createFolders(root: Root): Folders {
     for (let at = folder; ; at = dirname(at)) {
       if (dirname(at) === root.path || at === root.path) return at
       try {
-        durable.delete(at)
+        known.delete(at)
         await rmdir(at)
       } catch (error) {
         const code = codeOf(error)
@@ -68,19 +69,21 @@ export function createFolders(root: Root): Folders {
     within: async (folder, work) => {
       for (let tries = 1; ; tries++) {
         await root.confine(folder)
+        // Most folders hold one key: to make one that may be there costs less than to fail first.
+        if (!known.has(folder)) await make(folder)
         try {
           return await work()
         } catch (error) {
           if (codeOf(error) !== 'ENOENT' || tries === TRIES) throw error
+          known.delete(folder)
         }
-        await make(folder)
       }
     },
     settle: async folder => {
       const unknown: string[] = []
-      for (let at = folder; at.length > root.path.length && !durable.has(at); at = dirname(at)) unknown.push(at)
+      for (let at = folder; at.length > root.path.length && !known.get(at)?.durable; at = dirname(at)) unknown.push(at)
       await Promise.all([sync(folder), ...unknown.map(at => sync(dirname(at)))])
-      for (const at of unknown) durable.set(at, true)
+      for (const at of unknown) known.set(at, { durable: true })
     },
     prune: async (folders, { durable }) => {
       const left = new Set<string>()

@@ -50,7 +50,7 @@ export async function openRoot(options: RootOptions): Promise<Root> {
   const statAt = local ? statLocal : statAside
   const presence = local ? async () => statSync(path, { throwIfNoEntry: false }) : () => stat(path)
   const born = await stat(path)
-  const confine = await createConfine({ path, local, ignoresCase: abilities.ignoresCase })
+  const confine = createConfine({ path, local })
   const clockOffset = local ? () => 0 : await serverClock(newName)
 
   return {

@@ -57,7 +57,10 @@ calls.open = async (...args) => {
   for (const name of methods) handle[name] = meeting(name, handle[name]!.bind(handle))
   return handle
 }
-const { fsync } = fs
+const { fsync, open: openDescriptor } = fs
+fs.open = Object.assign((path: string, flags: string, done: (error: Error | null, descriptor?: number) => void) => {
+  meet('open').then(() => openDescriptor(path, flags, done as never), done)
+}, openDescriptor) as typeof fs.open
 fs.fsync = Object.assign((descriptor: number, done: fs.NoParamCallback) => {
   meet('fsync').then(() => fsync(descriptor, done), done)
 }, fsync)

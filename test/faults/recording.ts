@@ -208,10 +208,20 @@ function recordedHandle(handle: FileHandle, file: number, { record, later, sync 
   })
 }
 
-/** fsync of folders by number. */
-function recordedDescriptors({ inside, opened, sync }: Recorder) {
+/** Files that are made empty, and fsync of folders by number. */
+function recordedDescriptors({ inside, opened, later, sync }: Recorder) {
   const folders = new Map<number, number>()
   return {
+    open: (path: string, flags: string | number, done: (error: unknown, descriptor?: number) => void): void => {
+      if (inside(path) && flags !== 'wx') throw new Error(`it is not known how to record open with ${flags}`)
+      try {
+        const descriptor = real.openSync(path, flags)
+        if (inside(path)) opened(path, true)
+        later().then(() => done(null, descriptor), done)
+      } catch (error) {
+        done(error)
+      }
+    },
     openSync: (path: string, flags: string | number): number => {
       const descriptor = real.openSync(path, flags)
       if (inside(path) && real.fstatSync(descriptor).isDirectory()) folders.set(descriptor, opened(path, false))

@@ -1,5 +1,7 @@
+import { closeSync, open as openDescriptor } from 'node:fs'
 import { link, open, rename, rm, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { promisify } from 'node:util'
 import type { Buffers } from '../buffers.ts'
 import type { DeleteOptions, ObjectStore, PutOptions } from '../driver.ts'
 import { codeOf, isMissing } from './errors.ts'
@@ -7,6 +9,8 @@ import type { Folders } from './folders.ts'
 import { createListing } from './listing.ts'
 import { createReading } from './reading.ts'
 import type { Root } from './root.ts'
+
+const descriptorOf = promisify(openDescriptor)
 
 /** Objects are files, at their keys' paths. A file is put in place whole and never written to afterwards. */
 export function createObjects(root: Root, folders: Folders, buffers: Buffers): ObjectStore {
@@ -73,7 +77,8 @@ async function place(
 /** An empty file is whole as soon as it is there. False: something is there already. */
 async function createEmpty(path: string): Promise<boolean> {
   try {
-    await (await open(path, 'wx')).close()
+    // Nothing was written, so to close it waits for nothing. A file handle would go to the thread pool for it.
+    closeSync(await descriptorOf(path, 'wx'))
     return true
   } catch (error) {
     if (codeOf(error) === 'EEXIST') return false

@@ -2,25 +2,33 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Fastify, { type HTTPMethods } from 'fastify'
 import t, { type Test } from 'tap'
-import type { Action } from '../../src/access/caller.ts'
+import type { Action, RepositoryAction } from '../../src/access/caller.ts'
+import { hashOf, makeToken } from '../../src/access/robot-token.ts'
 import marina from '../../src/index.ts'
+import { createRobots } from '../../src/registry/robots.ts'
+import type { StorageDriver } from '../../src/storage/driver.ts'
 import { createMemory } from '../../src/storage/memory.ts'
 import { basic, clientOf, htpasswdOf, withHeaders } from '../support/callers.ts'
-import { overInject } from '../support/client.ts'
+import { type Client, overInject, type Send } from '../support/client.ts'
 import { endpoints } from '../support/endpoints.ts'
 import { digestOf } from '../support/images.ts'
 
 /** One user for each action, who may do that alone; both kinds of repository hold the same. */
 const POLICY = `
+groups:
+  pullers: [member]
 rules:
+  - {groups: [pullers], repositories: [open/**], actions: [pull]}
   - {users: [puller], repositories: [open/**], actions: [pull]}
   - {users: [pusher], repositories: [open/**], actions: [push]}
   - {users: [deleter], repositories: [open/**], actions: [delete]}
   - {users: [owner], repositories: ['**'], actions: ['*']}
   - {anonymous: true, repositories: [public/**], actions: [pull]}
 `
-const USERS = ['puller', 'pusher', 'deleter', 'owner', 'nobody'] as const
-const CALLERS = [...USERS, 'anonymous', 'impostor'] as const
+const USERS = ['puller', 'pusher', 'deleter', 'owner', 'nobody', 'member'] as const
+/** Whose token lets them do one thing in the same repositories. */
+const ROBOTS = ['pulling robot', 'pushing robot', 'deleting robot'] as const
+const CALLERS = [...USERS, ...ROBOTS, 'anonymous', 'impostor'] as const
 const REPOSITORIES = ['open/app', 'secret/app', 'public/app', 'open/absent', 'secret/absent'] as const
 
 type Caller = (typeof CALLERS)[number]
@@ -33,13 +41,30 @@ function needed(endpoint: string, method: string): Action {
   return method === 'DELETE' ? 'delete' : 'pull'
 }
 
+const MINE: Partial<Record<Caller, RepositoryAction>> = {
+  puller: 'pull',
+  member: 'pull',
+  pusher: 'push',
+  deleter: 'delete',
+  'pulling robot': 'pull',
+  'pushing robot': 'push',
+  'deleting robot': 'delete'
+}
+
 function mayBe(caller: Caller, action: Action, repository: string): boolean {
   if (caller === 'impostor') return false
   if (action === 'login') return caller !== 'anonymous'
   if (action === 'catalog') return true // everybody may pull public/**
-  if (caller === 'owner' || (action === 'pull' && repository.startsWith('public/'))) return true
-  const mine = { puller: 'pull', pusher: 'push', deleter: 'delete', nobody: undefined, anonymous: undefined }[caller]
-  return mine === action && repository.startsWith('open/')
+  const isRobot = ROBOTS.some(robot => robot === caller)
+  if (caller === 'owner' || (!isRobot && action === 'pull' && repository.startsWith('public/'))) return true
+  return MINE[caller] === action && repository.startsWith('open/')
+}
+
+async function robotOf(storage: StorageDriver, send: Send, robot: (typeof ROBOTS)[number]): Promise<Client> {
+  const token = makeToken()
+  const rights = { repositories: ['open/**'], actions: [MINE[robot]!], created: 0 }
+  await createRobots(storage).create(hashOf(token), { name: robot.replace(' ', '-'), ...rights })
+  return withHeaders(send, basic('robot', token))
 }
 
 async function build(t: Test) {
@@ -51,12 +76,14 @@ async function build(t: Test) {
   app.addHook('onRoute', ({ method, config }) => {
     for (const each of [method].flat() as HTTPMethods[]) routes.add(`${each} ${config?.path} ${config?.action}`)
   })
-  const access = { htpasswdFile: join(folder, 'users'), policyFile: join(folder, 'policy'), anonymous: 'none' as const }
-  await app.register(marina, { storage: createMemory(), access })
+  const files = { htpasswdFile: join(folder, 'users'), policyFile: join(folder, 'policy') }
+  const storage = createMemory()
+  await app.register(marina, { storage, access: { ...files, robots: true, anonymous: 'none' } })
   await app.ready()
   const send = overInject(app)
   const clients = {
     ...Object.fromEntries(USERS.map(user => [user, clientOf(send, user)])),
+    ...Object.fromEntries(await Promise.all(ROBOTS.map(async robot => [robot, await robotOf(storage, send, robot)]))),
     anonymous: clientOf(send, undefined),
     impostor: withHeaders(send, basic('owner', 'guessed'))
   } as Record<Caller, ReturnType<typeof clientOf>>

@@ -1,5 +1,6 @@
 import { duration, optional, text } from './values.ts'
 
+/** What can stand in a header between quotes. */
 const QUOTABLE = /^[\x21\x23-\x5b\x5d-\x7e]+$/
 
 /** The variables of bearer tokens. */
@@ -12,7 +13,7 @@ export const tokenVariables = {
           'Who issues the bearer tokens that clients may come with: the `iss` of an identity provider, or `self` for this registry, at `/v2/token`.'
       },
       '`self`, or what tokens have as `iss`',
-      QUOTABLE
+      /^\P{Cc}+$/u
     )
   ),
   AUTH_TOKEN_REALM: optional(

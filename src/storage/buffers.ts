@@ -41,7 +41,7 @@ export function createBuffers(budget: number): Buffers {
 
   return {
     open: (bytes = Number.POSITIVE_INFINITY) => {
-      const size = shareOf(Math.min((budget - reserved) / 32, bytes))
+      const size = shareOf(Math.min((budget - reserved) / 64, bytes))
       const taken: Buffer[] = []
       reserved += 2 * size
       if (reserved + idleBytes > budget) {

@@ -350,9 +350,9 @@ t.test('what the system says becomes a fault', async t => {
 })
 
 t.test('buffers', async t => {
-  const buffers = createBuffers(8 * MIB)
+  const buffers = createBuffers(16 * MIB)
   const [first, small] = [buffers.open(), buffers.open(1)]
-  t.equal(first.size, MIB / 4, 'a part of what is free')
+  t.equal(first.size, MIB / 4, 'a sixty-fourth of what is free')
   t.equal(small.size, MIB / 16, 'no more than the stream needs')
   const many = Array.from({ length: 40 }, () => buffers.open())
   t.equal(many.at(-1)?.size, MIB / 16, 'the least, when the budget is spent')

@@ -1,7 +1,9 @@
 /** Logs real clients in, and sees that nobody else may push or pull what is not theirs. Counts its checks. */
 import assert from 'node:assert/strict'
-import { writeFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { withScratch } from '../reliability/scratch.ts'
 import { startServer } from '../reliability/server-process.ts'
 import { htpasswdOf, passwordOf } from '../support/callers.ts'
@@ -101,8 +103,13 @@ const helm: Make = ({ host, folder, run }) => ({
 
 const programs: Record<string, Make> = { skopeo, podman, crane, oras, regctl, helm }
 
-/** @param team may be read and written by alice alone; `public` may be read by everybody */
-async function checkProgram(client: Client, { login, logout, push, pull }: Program, name: string): Promise<void> {
+/** `team` may be read and written by alice alone, `public` be read by everybody, `full` hold nothing; a robot has `robots`. */
+async function checkProgram(
+  client: Client,
+  { login, logout, push, pull }: Program,
+  name: string,
+  token: string
+): Promise<void> {
   const { check } = client
   const [team, open] = [`team/${name}`, `public/${name}`]
   await check('pushes nothing without a login', () => refused(push(team)))
@@ -123,15 +130,29 @@ async function checkProgram(client: Client, { login, logout, push, pull }: Progr
     // What is there already, some clients don't push again.
     await refused(push(`${team}/more`))
   })
+  await check('logs in as a robot, which may do what its token names', async () => {
+    await login('robot', token)
+    await push(`robots/${name}`)
+    await pull(`robots/${name}`)
+    await refused(push(`${team}/more`))
+  })
+  await check('tells what a quota allows', async () => {
+    await login('alice', passwordOf('alice'))
+    // The first one has it counted, and nobody waits for that.
+    await push(`full/${name}`).catch(() => undefined)
+    await refused(push(`full/${name}`), /it may hold 0 bytes/)
+  })
 }
 
-async function refused(work: Promise<unknown>): Promise<void> {
+const DENIED = /401|403|unauthorized|denied|authentication required|credential not found|invalid username/i
+
+async function refused(work: Promise<unknown>, words = DENIED): Promise<void> {
   const reason = await work.then(
     () => undefined,
     (error: Error) => error.message
   )
   assert.ok(reason !== undefined, 'it was let through')
-  assert.match(reason, /401|403|unauthorized|denied|authentication required|credential not found|invalid username/i)
+  assert.match(reason, words)
 }
 
 const POLICY = `
@@ -148,8 +169,11 @@ await withScratch(15, async (checks, scratch) => {
   const [users, policy] = [join(folder, 'users'), join(folder, 'policy.yaml')]
   await writeFile(users, await htpasswdOf('alice', 'bob'))
   await writeFile(policy, POLICY)
-  const access = { AUTH_HTPASSWD_FILE: users, AUTH_POLICY_FILE: policy }
-  const { url } = await startServer({ storage: { STORAGE_PATH: storage, ...access }, log })
+  const access = { AUTH_HTPASSWD_FILE: users, AUTH_POLICY_FILE: policy, AUTH_ROBOT_TOKENS: 'true' }
+  const limits = { QUOTA_BYTES: 'full/**=0' }
+  const env = { STORAGE_PATH: storage, LOG_LEVEL: 'trace', ...access, ...limits }
+  const { url } = await startServer({ storage: env, log })
+  const token = await createToken(env)
   const samples = await buildSamples(folder)
   const registry = createRegistry(url)
   for (const name of wanted) {
@@ -157,7 +181,29 @@ await withScratch(15, async (checks, scratch) => {
     if (make === undefined) throw new Error(`No client is called ${name}`)
     const client = await createClient({ name, url, scratch: folder, samples, registry, checks })
     const program = make(client, samples)
-    await checkProgram(client, program, name)
+    await checkProgram(client, program, name, token)
     await program.end?.()
   }
+  await checks.check('the log has no password and no token in it', async () => {
+    const text = await readFile(log, 'utf8')
+    assert.ok(text.includes('"audit":true'))
+    for (const [user, secret] of [
+      ['alice', passwordOf('alice')],
+      ['bob', passwordOf('bob')],
+      ['robot', token]
+    ] as const) {
+      for (const form of [secret, Buffer.from(`${user}:${secret}`).toString('base64')])
+        assert.ok(!text.includes(form), user)
+    }
+    return undefined
+  })
 })
+
+/** A robot's token, as an operator makes it beside the server. */
+async function createToken(env: Record<string, string>): Promise<string> {
+  const command = ['dist/src/cli.js', 'token', 'create', '--name', 'robot', '--repository', 'robots/**']
+  const { stdout } = await promisify(execFile)(process.execPath, [...command, '--actions', 'pull,push'], {
+    env: { ...process.env, ...env }
+  })
+  return stdout.trim()
+}

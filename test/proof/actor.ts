@@ -1,4 +1,4 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
+import { setImmediate as settled } from 'node:timers/promises'
 import type { StorageDriver } from '../../src/storage/driver.ts'
 import { asInAnyRun } from './chance.ts'
 
@@ -6,7 +6,6 @@ import { asInAnyRun } from './chance.ts'
 interface Call {
   what: string
   go(): void
-  fail(error: Error): void
 }
 
 /** Somebody who works on the store at the same time as others: a client with its requests, or a collector. */
@@ -15,12 +14,13 @@ export interface Actor {
   waiting: Call[]
   /** Stands for all that it has seen of the store and the clock. Of the same work with the same history, the same comes. */
   history: number
+  /** What it sees now is not remembered: its history is known. */
+  forgetful: boolean
   /** Random numbers that it has drawn. */
   draws: number
   /** The request that it is in. */
   request: Request | undefined
-  /** `left`: the run is over, and whoever still waited is sent away, so that its process is free for the next run. */
-  state: 'works' | 'ended' | 'crashed' | 'left'
+  state: 'works' | 'ended' | 'crashed'
   /** What its work threw. */
   error?: unknown
 }
@@ -31,31 +31,51 @@ export interface Request {
   begin(): void
 }
 
-const actors = new AsyncLocalStorage<Actor>()
+// One at a time goes on, and all others wait: so there is no need to follow who it is through every promise.
+let acting: Actor | undefined
 
 /** Who asks; undefined: nobody whose steps are counted. */
-export const actingNow = (): Actor | undefined => actors.getStore()
+export const actingNow = (): Actor | undefined => acting
 
 /** Begins an actor's work, up to its first storage call. */
-export function act(index: number, work: () => Promise<void>): Actor {
-  const actor: Actor = { index, waiting: [], history: 0, draws: 0, request: undefined, state: 'works' }
-  actors
-    .run(actor, work)
+export async function act(index: number, work: () => Promise<void>): Promise<Actor> {
+  const actor: Actor = {
+    index,
+    waiting: [],
+    history: 0,
+    forgetful: false,
+    draws: 0,
+    request: undefined,
+    state: 'works'
+  }
+  acting = actor
+  void work()
     .catch(error => {
       actor.error = error
     })
     .then(() => {
       actor.state = 'ended'
     })
+  await allWait()
   return actor
 }
 
-class Left extends Error {}
+/** Lets through a call that an actor waits with. */
+export function goOn(actor: Actor, call: number): string {
+  const { what, go } = actor.waiting.splice(call, 1)[0]!
+  acting = actor
+  if (actor.request && actor.request.begun === undefined) actor.request.begin()
+  go()
+  return `${actor.index}: ${what}`
+}
 
-/** Sends an actor away that has not ended. */
-export function leave(actor: Actor): void {
-  actor.state = 'left'
-  for (const { fail } of actor.waiting.splice(0)) fail(new Left())
+/**
+ * Until whoever could go on has come to its next call, or its end: the store waits for nothing. A collection lets others
+ * have a turn now and then, and goes on by itself.
+ */
+export async function allWait(turns = 1): Promise<void> {
+  for (let turn = 0; turn < turns; turn++) await settled()
+  acting = undefined
 }
 
 // Histories are numbered as they come up, so that two are the same exactly when their numbers are.
@@ -74,18 +94,15 @@ export const forgetHistories = (): void => histories.clear()
 
 /** One step of whoever asks: it waits for its turn, and what comes of it is remembered. Others go on at once. */
 export async function step<R>(what: string, work: () => Promise<R>): Promise<R> {
-  const actor = actors.getStore()
+  const actor = acting
   if (!actor) return work()
-  await new Promise<void>((go, fail) => {
-    if (actor.state === 'left') fail(new Left())
-    else actor.waiting.push({ what, go, fail })
-  })
+  await new Promise<void>(go => actor.waiting.push({ what, go }))
   try {
     const result = await work()
-    remember(actor, `${what} ${tell(result)}`)
+    if (!actor.forgetful) remember(actor, `${what} ${tell(result)}`)
     return result
   } catch (error) {
-    remember(actor, `${what} ${error}`)
+    if (!actor.forgetful) remember(actor, `${what} ${error}`)
     throw error
   }
 }

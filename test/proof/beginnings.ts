@@ -1,4 +1,4 @@
-import { CONTENTS, contentKey, orphanKey, parseContentKey } from '../../src/registry/keys.ts'
+import { CONTENTS, contentKey, hintKey, orphanKey, parseContentKey } from '../../src/registry/keys.ts'
 import { chunk, GRACE } from '../support/world.ts'
 import { digests, LAYER } from './images.ts'
 import { HALF, storage } from './room.ts'
@@ -81,6 +81,12 @@ const [closed, oldClosed] = aged('a closed session, the blob of which was delete
   await works.deleteLayer.work(at)
 })
 
+/** The hint was not durable, or its loss was not, and a power cut came. */
+const staleHint = beginning('a hint of content that is gone', async () => {
+  const hint = { content: '00000000-0000-4000-8000-000000000000', size: LAYER.length }
+  await storage.put(hintKey(digests.layer), Buffer.from(JSON.stringify(hint)))
+})
+
 export const beginnings = {
   begun: beginning(
     'a session',
@@ -111,6 +117,7 @@ export const beginnings = {
   committed,
   oldCommitted,
   closed,
-  oldClosed
+  oldClosed,
+  staleHint
 }
 export type BeginningName = keyof typeof beginnings

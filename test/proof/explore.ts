@@ -1,28 +1,9 @@
 import { createHash } from 'node:crypto'
-import { setImmediate as settled } from 'node:timers/promises'
-import { forgetHistories, leave } from './actor.ts'
+import { allWait, forgetHistories, goOn, type Request } from './actor.ts'
 import { asInAnyRun } from './chance.ts'
 import type { Claims } from './claims.ts'
-import {
-  checkCrash,
-  checkNow,
-  goOn,
-  isOver,
-  jump,
-  type Prepared,
-  prepare,
-  type Run,
-  type Scene,
-  startRun
-} from './run.ts'
-
-export interface ExploreOptions {
-  /**
-   * How often an actor that could go on is interrupted by another, at most; calls that it makes side by side then go in
-   * their order. Default: any number; and in any order where one is alone.
-   */
-  interruptions?: number
-}
+import { areIndependent, type Deed } from './independent.ts'
+import { checkCrash, checkNow, isOver, jump, type Prepared, prepare, type Run, type Scene, startRun } from './run.ts'
 
 export interface Explored {
   /** Different states of the store, the actors and what was answered. */
@@ -39,17 +20,36 @@ interface Option {
 }
 const TIME = -1
 
+/** A step under way. */
+interface Step {
+  actor: number
+  what: string
+  /** That the actor was in. */
+  request: Request | undefined
+  begins: boolean
+}
+
 /** A point where more than one thing could happen, and which of them did. */
 interface Choice {
   options: Option[]
   taken: number
+  /** What was done from here, or from before in such a way that it would be the same from here on. */
+  done: Deed[]
+  /** What had been seen by then, so that who comes here again need not look at it on the way. */
+  memory: Memory
+}
+
+interface Memory {
+  histories: number[]
+  present: Set<string>
+  shown: Claims['shown']
 }
 
 interface Search {
   prepared: Prepared
-  interruptions: number
   path: Choice[]
-  seen: Set<string>
+  /** By state: actors that need not go on from there, one bit for each, since what comes of it was seen otherwise. */
+  seen: Map<string, number>
   judged: Set<string>
 }
 
@@ -58,17 +58,15 @@ interface Search {
  * of all at every point. A state that was seen is not gone on from again: what comes of it was seen as well. Throws with
  * the order when something does not hold.
  */
-export async function explore(scene: Scene, { interruptions = Number.POSITIVE_INFINITY }: ExploreOptions = {}) {
+export async function explore(scene: Scene): Promise<Explored> {
   forgetHistories()
-  const search: Search = { prepared: await prepare(scene), interruptions, path: [], seen: new Set(), judged: new Set() }
+  const search: Search = { prepared: await prepare(scene), path: [], seen: new Map(), judged: new Set() }
   const { path, seen, judged } = search
   for (let runs = 1; ; runs++) {
     const run = await startRun(search.prepared)
     await walk(search, run)
-    run.actors.forEach(leave)
-    await settled()
     while (path.length > 0 && path.at(-1)!.taken === path.at(-1)!.options.length - 1) path.pop()
-    if (path.length === 0) return { states: seen.size, crashes: judged.size, runs } satisfies Explored
+    if (path.length === 0) return { states: seen.size, crashes: judged.size, runs }
     path.at(-1)!.taken++
   }
 }
@@ -77,79 +75,111 @@ export async function explore(scene: Scene, { interruptions = Number.POSITIVE_IN
 export async function playOnce(scene: Scene, picks: readonly number[]): Promise<number> {
   const run = await startRun(await prepare(scene))
   const [judged, order] = [new Set<string>(), [] as string[]]
-  try {
-    for (;;) {
-      // A whole collection lets others have a turn once in a while, and then goes on by itself.
-      for (let turns = 0; turns < 3; turns++) await settled()
-      await judge(run, judged, order)
-      const options = optionsOf(run, TIME, Number.POSITIVE_INFINITY)
-      if (options.length === 0) return order.length
-      goOnWith(run, options[picks[order.length % picks.length]! % options.length]!, order)
-    }
-  } finally {
-    run.actors.forEach(leave)
-    await settled()
+  for (;;) {
+    await allWait(3)
+    const fault = checkNow(run)
+    if (fault) throw faultOf(run, fault, order)
+    await judge(run, judged, order)
+    const options = optionsOf(run)
+    if (options.length === 0) return order.length
+    goOnWith(run, options[picks[order.length % picks.length]! % options.length]!, order)
   }
 }
 
-function goOnWith(run: Run, { actor, call }: Option, order: string[]): void {
-  if (actor !== TIME) {
-    order.push(goOn(run.actors[actor]!, call))
-    return
+/** Undefined: time passed. */
+function goOnWith(run: Run, { actor: index, call }: Option, order: string[]): Step | undefined {
+  if (index === TIME) {
+    order.push(`${run.scene.jumps[run.jumped]! / 60_000} minutes pass`)
+    jump(run)
+    return undefined
   }
-  order.push(`${run.scene.jumps[run.jumped]! / 60_000} minutes pass`)
-  jump(run)
+  const actor = run.actors[index]!
+  const { request } = actor
+  const step = { actor: index, what: actor.waiting[call]!.what, request, begins: request?.begun === undefined }
+  order.push(goOn(actor, call))
+  return step
 }
 
 /** Goes the way of the path again, and from its end on until a state that was seen before. */
 async function walk(search: Search, run: Run): Promise<void> {
   const { path, seen, judged } = search
   const order: string[] = []
-  let current = TIME
-  let left = search.interruptions
+  let last: Step | undefined
+  const known = path.length - 1
+  forget(run, known > 0)
   for (let depth = 0; ; depth++) {
-    await settled() // the store waits for nothing: whoever can go on has come to its next call, or its end
+    await allWait()
+    if (depth === known) recall(run, path[depth]!.memory)
     if (depth >= path.length) {
-      const state = `${stateOf(run)} ${left === Number.POSITIVE_INFINITY ? '' : `${current} ${left}`}`
-      if (seen.has(hash(state))) return
-      seen.add(hash(state))
-      await judge(run, judged, order)
-      const options = optionsOf(run, current, left)
-      if (options.length === 0) return
-      path.push({ options, taken: 0 })
-    } else {
-      const fault = checkNow(run) // also for what it keeps in mind from one state to the next
+      const fault = checkNow(run)
       if (fault) throw faultOf(run, fault, order)
+      const done = stillDone(search, run, last)
+      const state = hash(stateOf(run))
+      const before = seen.get(state)
+      const idle = bitsOf(done) & (before ?? ~0)
+      seen.set(state, idle)
+      if (before === idle) return
+      if (before === undefined) await judge(run, judged, order)
+      const options = optionsOf(run).filter(({ actor }) => isNew(actor, idle, before))
+      if (options.length === 0) return
+      path.push({ options, taken: 0, done: done.filter(({ actor }) => idle & (1 << actor)), memory: memoryOf(run) })
     }
     const { options, taken } = path[depth]!
-    const { actor, call } = options[taken]!
-    if (actor !== TIME) {
-      const before = run.actors[current]
-      if (actor !== current && before?.state === 'works' && before.waiting.length > 0) left--
-      current = actor
-    }
-    goOnWith(run, { actor, call }, order)
+    last = goOnWith(run, options[taken]!, order)
   }
 }
 
-function optionsOf({ actors, scene, jumped }: Run, current: number, left: number): Option[] {
-  const options: Option[] = []
+/** Whether an actor is to go on from a state that was seen `before`, or not, with some who need not. */
+const isNew = (actor: number, idle: number, before: number | undefined): boolean =>
+  actor === TIME ? before === undefined : ((before ?? ~0) & ~idle & (1 << actor)) !== 0
+
+const bitsOf = (deeds: Deed[]): number => deeds.reduce((bits, { actor }) => bits | (1 << actor), 0)
+
+/**
+ * Two steps of which the order does not count are taken in one order alone: what was done from the state before, and is
+ * independent of the step that led here, need not be done from here.
+ */
+function stillDone({ path }: Search, { scene, actors }: Run, last: Step | undefined): Deed[] {
+  if (!last || scene.works.length === 1) return []
+  const { actor, what, request, begins } = last
+  const ends = request !== actors[actor]!.request
+  const deed = { actor, what, bounds: request !== undefined && (begins || ends) }
+  const { done } = path.at(-1)!
+  const still = done.filter(other => areIndependent(other, deed))
+  done.push(deed)
+  return still
+}
+
+function memoryOf({ actors, claims: { present, shown } }: Run): Memory {
+  return { histories: actors.map(({ history }) => history), present: new Set(present.keys()), shown: new Map(shown) }
+}
+
+/** On the way to where it was before nobody looks: all of it was seen. */
+function forget({ actors }: Run, forgetful: boolean): void {
+  for (const actor of actors) actor.forgetful = forgetful
+}
+
+function recall(run: Run, { histories, present, shown }: Memory): void {
+  const { actors, claims } = run
+  forget(run, false)
+  for (const [index, actor] of actors.entries()) actor.history = histories[index]!
+  for (const thing of claims.present.keys()) if (!present.has(thing)) claims.present.delete(thing)
+  claims.shown = new Map(shown)
+}
+
+/** Calls that somebody makes side by side go in any order where they are alone with the clock, and else in theirs. */
+function optionsOf({ actors, scene, jumped }: Run): Option[] {
   const waiting = actors.filter(({ state, waiting }) => state === 'works' && waiting.length > 0)
-  const goesOn = waiting.some(({ index }) => index === current)
-  for (const { index, waiting: calls } of waiting.sort(
-    (one, two) => Number(two.index === current) - Number(one.index === current)
-  )) {
-    if (index !== current && goesOn && left === 0) continue
-    const inAnyOrder = scene.works.length === 1 && left === Number.POSITIVE_INFINITY && scene.jumps.length === 0
-    for (const call of inAnyOrder ? calls.keys() : [0]) options.push({ actor: index, call })
-  }
+  const inAnyOrder = scene.works.length === 1
+  const options = waiting.flatMap(({ index, waiting }) =>
+    [...(inAnyOrder ? waiting.keys() : [0])].map(call => ({ actor: index, call }))
+  )
   if (jumped < scene.jumps.length && waiting.length > 0) options.push({ actor: TIME, call: 0 })
   return options
 }
 
+/** Lets all crash in this state of the store, unless that was tried out before. */
 async function judge(run: Run, judged: Set<string>, order: string[]): Promise<void> {
-  const fault = checkNow(run)
-  if (fault) throw faultOf(run, fault, order)
   const { scene, actors } = run
   const whole = actors.filter(({ state, index }) => state !== 'ended' && scene.works[index]!.whole)
   const store = hash(`${storeOf(run)} ${whole.map(({ index }) => index)}`)

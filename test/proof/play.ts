@@ -1,5 +1,5 @@
 /**
- * Plays one scene of the proof: `play.ts BEGINNING WORK,… [JUMPS] [INTERRUPTIONS]`. Ends with status 1, and says why and after which
+ * Plays one scene of the proof: `play.ts BEGINNING WORK,… [JUMPS]`. Ends with status 1, and says why and after which
  * steps, when something does not hold.
  */
 import type { BeginningName } from './beginnings.ts'
@@ -7,11 +7,10 @@ import { explore } from './explore.ts'
 import { sceneOf } from './scenes.ts'
 import type { WorkName } from './works.ts'
 
-const [beginning, works = '', jumps, interruptions] = process.argv.slice(2)
-const names = works.split(',') as WorkName[]
-const scene = sceneOf(beginning as BeginningName, names, jumps ? Number(jumps) : undefined)
+const [beginning, works = '', jumps = '0'] = process.argv.slice(2)
+const scene = sceneOf(beginning as BeginningName, works.split(',') as WorkName[], Number(jumps))
 try {
-  const { states, runs } = await explore(scene, interruptions ? { interruptions: Number(interruptions) } : {})
+  const { states, runs } = await explore(scene)
   console.log(`${scene.title}: holds in ${states} states, ${runs} runs`)
 } catch (error) {
   console.log((error as Error).message)

@@ -132,7 +132,7 @@ export async function startRun(prepared: Prepared): Promise<Run> {
   const actors: Actor[] = []
   for (const [index, { work, process }] of scene.works.entries()) {
     const registry = await startProcess({ knowing: index === 0, ...process })
-    actors.push(act(index, () => work(at(place, claims, notes, registry, untagged))))
+    actors.push(await act(index, () => work(at(place, claims, notes, registry, untagged))))
   }
   return { ...prepared, place, claims, actors, jumped: 0 }
 }
@@ -143,14 +143,6 @@ export function jump(run: Run): void {
   for (const actor of run.actors) {
     if (actor.request?.begun !== undefined && run.place.now - actor.request.begun >= HALF) actor.state = 'crashed'
   }
-}
-
-/** Lets through a call that an actor waits with. */
-export function goOn(actor: Actor, call: number): string {
-  const { what, go } = actor.waiting.splice(call, 1)[0]!
-  if (actor.request && actor.request.begun === undefined) actor.request.begin()
-  go()
-  return `${actor.index}: ${what}`
 }
 
 /** Says what does not hold now. */

@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { type BeginningName, beginnings } from './beginnings.ts'
 import { HALF } from './room.ts'
 import type { Scene } from './run.ts'
@@ -54,7 +55,7 @@ const meetings: Record<string, { at: BeginningName[]; works: WorkName[] }> = {
     ]
   },
   contents: {
-    at: ['lost', 'oldLost', 'shared', 'oldShared', 'halfLost', 'oldHalfLost'],
+    at: ['lost', 'oldLost', 'shared', 'oldShared', 'halfLost', 'oldHalfLost', 'staleHint'],
     works: [
       'pushLayer',
       'pushLayerToB',
@@ -88,42 +89,22 @@ const meetings: Record<string, { at: BeginningName[]; works: WorkName[] }> = {
   }
 }
 
+/** `jumps`: how often nearly half of a grace may pass, which a request may just last. */
 export const sceneOf = (beginning: BeginningName, names: WorkName[], jumps = 0): Scene => ({
-  title: [beginning, ...names].join(' '),
+  title: [beginning, ...names, ...(jumps > 0 ? [jumps] : [])].join(' '),
   beginning: beginnings[beginning],
   works: names.map(name => works[name]),
   jumps: Array<number>(jumps).fill(HALF - 1)
 })
 
-/** Those that make more than one request: what each of them does is met in others by itself. */
-const several = new Set<WorkName>([
-  'pushImage',
-  'headAndPut',
-  'mountAndPut',
-  'mountFromAnywhere',
-  'streamAll',
-  'streamRest',
-  'takeOver'
-])
-
-interface Meeting {
-  scene: Scene
-  /** At most; undefined: any number. */
-  interruptions?: number
-}
-
-/** Every two who may meet: in every order at once, and with few interruptions while time passes. */
-export function pairs(): Meeting[] {
+/** Every two who may meet, at once and, where one of them collects, while time passes. */
+export function pairs(): Scene[] {
   return Object.values(meetings).flatMap(({ at, works }) =>
     at.flatMap(beginning =>
       works.flatMap((first, index) =>
         works.slice(index).flatMap(second => {
-          const manifold = several.has(first) && several.has(second)
           const timed = [first, second].some(name => name.startsWith('collect'))
-          return [
-            { scene: sceneOf(beginning, [first, second]), ...(manifold && { interruptions: 2 }) },
-            ...(timed ? [{ scene: sceneOf(beginning, [first, second], 1), interruptions: 2 }] : [])
-          ]
+          return [0, ...(timed ? [1] : [])].map(jumps => sceneOf(beginning, [first, second], jumps))
         })
       )
     )
@@ -131,7 +112,7 @@ export function pairs(): Meeting[] {
 }
 
 /** Three who may meet where the rules have to do with more than two. */
-export function threes(): Meeting[] {
+export function threes(): Scene[] {
   const scenes: [BeginningName, WorkName[], number?][] = [
     ['oldHalfLost', ['mountBack', 'deleteLayerOfB', 'collectContents']],
     ['halfLost', ['mountBack', 'deleteLayerOfB', 'collectContents'], 1],
@@ -149,11 +130,11 @@ export function threes(): Meeting[] {
     ['begun', ['streamAll', 'takeOver', 'cancelSession']],
     ['oldMarked', ['closeEmpty', 'takeOver', 'collectContents']]
   ]
-  return scenes.map(([beginning, names, jumps]) => ({ scene: sceneOf(beginning, names, jumps), interruptions: 2 }))
+  return scenes.map(([beginning, names, jumps]) => sceneOf(beginning, names, jumps))
 }
 
 /** Who may be drawn at random, all in the repository `a`. */
-export const crowd: WorkName[] = [
+const crowd: WorkName[] = [
   'pushLayer',
   'pushSmallLayer',
   'pushImage',
@@ -173,12 +154,12 @@ export const crowd: WorkName[] = [
   'collectAll',
   'collectAllUntagged'
 ]
-export const crowded: BeginningName[] = [
-  'nothing',
-  'oldLayer',
-  'image',
-  'oldImage',
-  'oldIndex',
-  'oldShared',
-  'oldHalfLost'
-]
+const crowded: BeginningName[] = ['nothing', 'oldLayer', 'image', 'oldImage', 'oldIndex', 'oldShared', 'oldHalfLost']
+
+/** Many at random, with time that passes, and the numbers that say who goes on. */
+export const crowds: fc.Arbitrary<[scene: Scene, picks: number[]]> = fc.tuple(
+  fc
+    .tuple(fc.constantFrom(...crowded), fc.array(fc.constantFrom(...crowd), { minLength: 3, maxLength: 6 }))
+    .map(([beginning, names]) => sceneOf(beginning, names, 3)),
+  fc.array(fc.nat({ max: 30 }), { minLength: 20, maxLength: 80 })
+)

@@ -651,7 +651,18 @@ t.test('more than fits a page', async t => {
     await put(taggedKey('app', digest, 'lost', 'cafe'))
     await put(catalogKey(`empty/app${n}`))
   }
-  await world.rounds(3)
+  const deleted: number[] = []
+  const storage: StorageDriver = {
+    ...world.storage,
+    delete: (keys, options) => {
+      if (keys[0]?.includes('/_blobs/')) deleted.push(keys.length)
+      return world.storage.delete(keys, options)
+    }
+  }
+  world.pass(GRACE + 1)
+  await world.collector({ storage }).collect()
+  t.strictSame(deleted, [1000, 50], 'what one DeleteObjects of S3 takes goes at once')
+  await world.rounds(2)
   t.equal((await world.keys('content/')).length, 2)
   t.equal((await world.keys('repositories/')).length, 5)
   t.equal((await world.keys('catalog/')).length, 1)

@@ -76,6 +76,8 @@ async function during(fault: FolderFault, disk: Disk, server: ServerProcess, sce
   const refused: Failure[] = []
   try {
     let failures = await writing
+    // On a busy machine the fault may come when they have done with it.
+    if (failures.length === 0) failures = await scenario.round(OPERATIONS)
     refused.push(...failures)
     for (let round = 0; round < ROUNDS; round++) {
       failures = await refusedAgain(scenario, failures)

@@ -270,8 +270,8 @@ export const mutations: Mutation[] = [
     edits: [
       [
         'upload-hashes.ts',
-        'if (!progress || progress.writer !== state?.writer || progress.size !== state.size) return undefined',
-        'if (!progress) return undefined'
+        'const same = progress && progress.writer === state?.writer && progress.size === state.size',
+        'const same = progress && state'
       ]
     ],
     fails: { at: 'begun', works: ['streamAll', 'appendOther'] }

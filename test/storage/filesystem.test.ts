@@ -187,7 +187,7 @@ t.test('empty folders go, top-level ones stay', async t => {
 t.test('folder syncs are shared by those who wait', async t => {
   const path = await folder(t)
   for (const local of [true, false]) {
-    const sync = createFolderSync(local)
+    const sync = createFolderSync(local, async () => {})
     const [running, waiting, alsoWaiting] = [sync(path), sync(path), sync(path)]
     t.not(running, waiting, 'what runs may have begun too early')
     t.equal(waiting, alsoWaiting)

@@ -29,7 +29,7 @@ export interface Folders {
 
 /** The folders of one root. Its promises reject with the system's errors. */
 export function createFolders(root: Root): Folders {
-  const sync = createFolderSync(root.local)
+  const sync = createFolderSync(root.local, root.confirm)
   /**
    * Folders that this process has seen, and whether it knows their entry in their parent, and so on upwards, to be
    * durable. Whoever else made one may have died before it was: it is made durable by whoever is the first to rest on it.
@@ -97,11 +97,21 @@ export function createFolders(root: Root): Folders {
 /**
  * fsync of folders, shared: who asks while a sync of the same folder runs waits for the next one, which serves all that
  * have asked by then. For a folder that is gone it is the nearest one above: that it is gone says that its files are.
+ *
+ * @param confirm throws where a folder is missing because the root is: what was done in it is on another disk then
  */
-export function createFolderSync(local: boolean): (folder: string) => Promise<void> {
+export function createFolderSync(
+  local: boolean,
+  confirm: (missing: string) => Promise<void>
+): (folder: string) => Promise<void> {
   const running = new Map<string, Promise<void>>()
   const waiting = new Map<string, Promise<void>>()
-  const flush = local ? flushLocal : flushRemote
+  const flush = async (folder: string): Promise<void> => {
+    const found = await (local ? flushLocal(folder) : flushRemote(folder))
+    if (found) return
+    await confirm(folder)
+    return flush(dirname(folder))
+  }
 
   const start = (folder: string): Promise<void> => {
     const done = flush(folder).finally(() => running.delete(folder))
@@ -123,26 +133,29 @@ export function createFolderSync(local: boolean): (folder: string) => Promise<vo
   }
 }
 
-async function flushLocal(folder: string): Promise<void> {
+/** False: there is no such folder. */
+async function flushLocal(folder: string): Promise<boolean> {
   let descriptor: number
   try {
     descriptor = openSync(folder, FOLDER)
   } catch (error) {
-    if (isMissing(error)) return flushLocal(dirname(folder))
+    if (isMissing(error)) return false
     throw error
   }
   try {
     await fsyncOf(descriptor)
+    return true
   } finally {
     closeSync(descriptor)
   }
 }
 
-async function flushRemote(folder: string): Promise<void> {
+async function flushRemote(folder: string): Promise<boolean> {
   const handle = await open(folder, FOLDER).catch(ignoreMissing)
-  if (!handle) return flushRemote(dirname(folder))
+  if (!handle) return false
   try {
     await handle.sync()
+    return true
   } finally {
     await handle.close()
   }

@@ -157,10 +157,13 @@ function createFolderNames(root: Root): NamesOfFolders {
   }
 
   async function of(folder: string): Promise<FolderNames | undefined> {
-    const stat = await root.stat(folder)
+    let stat = await root.stat(folder)
+    if (!stat) {
+      await root.confirm(folder)
+      stat = await root.stat(folder) // the root may have been away, and be back
+    }
     if (!stat?.isDirectory()) {
       cache.delete(folder)
-      if (!stat) await root.confirm(folder)
       return undefined
     }
     const cached = cache.get(folder)

@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 import type { Buffers } from '../buffers.ts'
 import type { DeleteOptions, ObjectStore, PutOptions } from '../driver.ts'
-import { codeOf, isMissing } from './errors.ts'
+import { codeOf, ignoreMissing, isMissing } from './errors.ts'
 import type { Folders } from './folders.ts'
 import { createListing } from './listing.ts'
 import { createReading } from './reading.ts'
@@ -19,18 +19,17 @@ export function createObjects(root: Root, folders: Folders, buffers: Buffers): O
   return {
     stat: async key => {
       const path = root.pathOf(key)
-      const stat = await root.stat(path)
-      if (stat?.isFile()) return { size: stat.size, ageMs: root.age(stat.mtimeMs) }
-      return missing(root, path)
+      const stat = await found(root, path, () => root.stat(path))
+      return stat?.isFile() ? { size: stat.size, ageMs: root.age(stat.mtimeMs) } : undefined
     },
     get: async key => {
       const path = root.pathOf(key)
-      const read = await reading.whole(path)
-      return read ? { bytes: read.bytes, ageMs: root.age(read.stat.mtimeMs) } : missing(root, path)
+      const read = await found(root, path, () => reading.whole(path))
+      return read && { bytes: read.bytes, ageMs: root.age(read.stat.mtimeMs) }
     },
-    read: async (key, range) => {
+    read: (key, range) => {
       const path = root.pathOf(key)
-      return (await reading.body(path, range)) ?? missing(root, path)
+      return found(root, path, () => reading.body(path, range))
     },
     put: (key, bytes, options = {}) => put(root, folders, root.pathOf(key), bytes, options),
     delete: (keys, options = {}) => remove(root, folders, keys, options),
@@ -39,9 +38,12 @@ export function createObjects(root: Root, folders: Folders, buffers: Buffers): O
   }
 }
 
-async function missing(root: Root, path: string): Promise<undefined> {
+/** Looks again before something is called missing: the root may have been away at the first look, and be back. */
+async function found<T>(root: Root, path: string, look: () => Promise<T | undefined>): Promise<T | undefined> {
+  const seen = await look()
+  if (seen) return seen
   await root.confirm(path)
-  return undefined
+  return look()
 }
 
 async function put(
@@ -129,6 +131,7 @@ async function remove(root: Root, folders: Folders, keys: readonly string[], opt
       if (codeOf(error) === 'EISDIR') return
       if (!isMissing(error)) throw error
       await root.confirm(path)
+      await unlink(path).catch(ignoreMissing)
     })
     touched.add(dirname(path))
   }

@@ -39,7 +39,7 @@ export function createReading(root: Root, buffers: Buffers): Reading {
       if (stat.size > SMALL) {
         await root.confine(dirname(path))
         const { start, end } = partOf(stat.size, range)
-        return { size: stat.size, chunks: chunksOf(path, start, end, buffers) }
+        return { size: stat.size, chunks: chunksOf(root, path, start, end, buffers) }
       }
       const read = await whole(path)
       if (!read) return undefined
@@ -102,12 +102,21 @@ async function* oneChunk(bytes: Buffer): AsyncGenerator<Uint8Array> {
 }
 
 /** The bytes from `start` up to `end`. The file is opened with the first chunk: a body that nobody reads holds nothing. */
-async function* chunksOf(path: string, start: number, end: number, buffers: Buffers): AsyncGenerator<Uint8Array> {
+async function* chunksOf(
+  root: Root,
+  path: string,
+  start: number,
+  end: number,
+  buffers: Buffers
+): AsyncGenerator<Uint8Array> {
   let handle: FileHandle
   try {
     handle = await open(path, READ)
   } catch (error) {
-    if (isMissing(error)) throw new StorageError('failed', `${path} vanished before it was read`, { cause: error })
+    if (isMissing(error)) {
+      await root.confirm(path)
+      throw new StorageError('failed', `${path} vanished before it was read`, { cause: error })
+    }
     throw storageError(error, `read ${path}`)
   }
   const share = buffers.open(end - start)

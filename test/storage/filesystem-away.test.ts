@@ -1,0 +1,53 @@
+import { mkdtemp, rename, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { createBuffers } from '../../src/storage/buffers.ts'
+import { createFolderSync, createFolders } from '../../src/storage/filesystem/folders.ts'
+import { createObjects } from '../../src/storage/filesystem/objects.ts'
+import { openRoot } from '../../src/storage/filesystem/root.ts'
+
+async function openAway(t: Test, local: boolean) {
+  const path = await mkdtemp(join(tmpdir(), 'marina-away-'))
+  t.teardown(() => Promise.all([path, `${path}-away`].map(at => rm(at, { recursive: true, force: true }))))
+  const root = await openRoot({ path, now: Date.now, local })
+  return { path, root, leave: () => rename(path, `${path}-away`), comeBack: () => rename(`${path}-away`, path) }
+}
+
+t.test('what was not found while the folder was away is looked for again when it is back', async t => {
+  for (const local of [true, false]) {
+    const { root, leave, comeBack } = await openAway(t, local)
+    let away = false
+    const returning: typeof root = {
+      ...root,
+      async confirm(missing) {
+        if (away) await comeBack()
+        away = false
+        await root.confirm(missing)
+      }
+    }
+    const objects = createObjects(returning, createFolders(returning), createBuffers(1024 * 1024))
+    await objects.put('some/k', Buffer.from('x'))
+    const whileAway = async <T>(look: () => Promise<T>): Promise<T> => {
+      await leave()
+      away = true
+      return look()
+    }
+    t.match(await whileAway(() => objects.stat('some/k')), { size: 1 })
+    t.match(await whileAway(() => objects.get('some/k')), { bytes: Buffer.from('x') })
+    t.match(await whileAway(() => objects.read('some/k')), { size: 1 })
+    t.strictSame(await whileAway(() => objects.list('some/')), [{ key: 'some/k' }])
+    await whileAway(() => objects.delete(['some/k']))
+    t.equal(await objects.stat('some/k'), undefined, 'a deletion that was answered is one')
+  }
+})
+
+t.test('nothing is durable that went away with the folder', async t => {
+  for (const local of [true, false]) {
+    const { path, root, leave } = await openAway(t, local)
+    const sync = createFolderSync(local, root.confirm)
+    await sync(join(path, 'gone'))
+    await leave()
+    await t.rejects(sync(join(path, 'gone')), { message: /is gone or was replaced/ })
+  }
+})

@@ -25,6 +25,8 @@ export interface BuildOptions {
   now?: () => number
   /** Where metrics are gathered. Default: nothing is measured, unless the configuration serves them on the main port. */
   metrics?: ProcessMetrics | undefined
+  /** Whether the log takes nothing below errors until its level is set: what happens at a start is told by somebody else. */
+  quiet?: boolean | undefined
 }
 
 /**
@@ -32,7 +34,7 @@ export interface BuildOptions {
  * Throws StorageError with one sentence for the operator when the storage can't be used.
  */
 export async function buildApp(config: Config, options: BuildOptions = {}): Promise<FastifyInstance> {
-  const { storage, log, now, metrics: given } = options
+  const { storage, log, now, metrics: given, quiet } = options
   const app = Fastify({
     logger: log ? { level: config.logLevel, stream: log } : (loggerOptions(config) ?? false),
     logController: requestLog(config.logRequests),
@@ -49,6 +51,7 @@ export async function buildApp(config: Config, options: BuildOptions = {}): Prom
     return503OnClosing: false,
     ...serverOptions(config)
   })
+  if (quiet && config.logLevel !== 'silent') app.log.level = 'error'
   handleExpectContinue(app.server)
   limitIdle(app.server, config.idleTimeoutMs)
   await app.register(errors)

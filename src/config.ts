@@ -53,6 +53,8 @@ export interface Config {
   gcIntervalMs: number
   bufferMemoryBytes: number
   cacheMemoryBytes: number
+  /** Processes that serve. */
+  workers: number
   /** A second port, for metrics and probes. */
   metricsPort?: number | undefined
   /** Whether metrics are served on the main port. */
@@ -111,6 +113,7 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
     bufferMemoryBytes: read('BUFFER_MEMORY'),
     cacheMemoryBytes: read('CACHE_MEMORY'),
     auditLog: read('AUDIT_LOG'),
+    workers: read('WORKERS'),
     metricsPort: read('METRICS_PORT'),
     metricsEnabled: read('METRICS')
   }

@@ -80,6 +80,7 @@ t.test('an empty environment gives the documented defaults', async t => {
     bufferMemoryBytes: 64 * 2 ** 20,
     cacheMemoryBytes: 64 * 2 ** 20,
     auditLog: undefined,
+    workers: 1,
     metricsPort: undefined,
     metricsEnabled: false
   })
@@ -89,6 +90,7 @@ t.test('values are read to what the program works with', async t => {
   const cases: [string, string, keyof Config, unknown][] = [
     ['PORT', '0', 'port', 0],
     ['PORT', ' 8080\r', 'port', 8080],
+    ['WORKERS', '3', 'workers', 3],
     ['METRICS_PORT', '9100', 'metricsPort', 9100],
     ['METRICS', 'true', 'metricsEnabled', true],
     ['HOST', '127.0.0.1', 'host', '127.0.0.1'],

@@ -1,71 +1,15 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'
 import { Session } from 'node:inspector'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { buildApp } from '../src/app.ts'
 import { defaults, loadConfig } from '../src/config.ts'
 import { listen } from '../src/listening.ts'
 import { loggerOptions } from '../src/logger.ts'
-
-const top = resolve(import.meta.dirname, '..')
-
-/** A run of the command line. `out` and `err` are what it has written so far. */
-interface Run {
-  out: string
-  err: string
-  kill(signal: NodeJS.Signals): void
-  exited: Promise<number | null>
-}
-
-/** Runs the command line as a user would: in a process of its own, with no more environment than is given. */
-function run(t: Test, env: NodeJS.ProcessEnv, ...args: string[]): Run {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'src/cli.ts', ...args], {
-    cwd: top,
-    env: { PATH: process.env.PATH, ...env },
-    stdio: ['ignore', 'pipe', 'pipe']
-  })
-  t.teardown(() => child.kill('SIGKILL'))
-  const exited = once(child, 'close').then(([code]) => code as number | null)
-  const running: Run = { out: '', err: '', exited, kill: signal => child.kill(signal) }
-  child.stdout.setEncoding('utf8').on('data', text => {
-    running.out += text
-  })
-  child.stderr.setEncoding('utf8').on('data', text => {
-    running.err += text
-  })
-  return running
-}
-
-function folder(t: Test): string {
-  const path = mkdtempSync(join(tmpdir(), 'marina-server-'))
-  t.teardown(() => rmSync(path, { recursive: true, force: true }))
-  return path
-}
-
-async function until<T>(what: string, look: () => T | undefined | false | Promise<T | undefined | false>): Promise<T> {
-  for (let tries = 0; tries < 1500; tries++) {
-    const seen = await look()
-    if (seen) return seen
-    await sleep(20)
-  }
-  throw new Error(`never seen: ${what}`)
-}
-
-/** Starts a registry on a free port and waits for its first line. */
-async function start(t: Test, env: NodeJS.ProcessEnv = {}): Promise<Run & { port: number; path: string }> {
-  const path = folder(t)
-  const running = run(t, { PORT: '0', HOST: '127.0.0.1', STORAGE_PATH: path, ...env })
-  const ended = running.exited.then(() => Promise.reject(new Error(`it ended instead: ${running.err}`)))
-  const listening = until('its first line', () => /"listening at http:\/\/[^"]*:(\d+),/.exec(running.out)?.[1])
-  const port = await Promise.race([listening, ended])
-  return Object.assign(running, { port: Number(port), path })
-}
+import { folder, refuses, run, start, top, until } from './support/server.ts'
 
 const CONTENT = 'ten bytes!'
 
@@ -87,15 +31,6 @@ async function halfAnUpload(t: Test, port: number): Promise<Socket & { received:
   await until('100 Continue', () => socket.received.startsWith('HTTP/1.1 100'))
   socket.write(CONTENT.slice(0, 5))
   return socket
-}
-
-async function refuses(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1')
-  const refused = await new Promise<boolean>(done => {
-    socket.on('connect', () => done(false)).on('error', () => done(true))
-  })
-  socket.destroy()
-  return refused
 }
 
 t.test('the command line', async t => {

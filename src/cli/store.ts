@@ -6,7 +6,7 @@ import { withoutWrites } from '../registry/gc/dry-run.ts'
 import { type Collector, createCollector } from '../registry/gc.ts'
 import { createRegistry } from '../registry/registry.ts'
 import { createVerifier, type Verifier } from '../registry/verify.ts'
-import { quietSdk, storageProblem } from '../server.ts'
+import { quietSdk, storageProblem } from '../running.ts'
 import type { StorageDriver } from '../storage/driver.ts'
 
 export interface Store {

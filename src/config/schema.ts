@@ -15,7 +15,8 @@ import {
   size,
   text,
   trustProxy,
-  wholeNumber
+  wholeNumber,
+  workers
 } from './values.ts'
 
 /**
@@ -171,6 +172,11 @@ export const ConfigSchema = Type.Object({
     '8MiB',
     '64GiB'
   ),
+  WORKERS: workers({
+    default: '1',
+    description:
+      'Processes that serve; `auto` is one a processor, 4 at most. They share BUFFER_MEMORY and CACHE_MEMORY (docs/operations.md).'
+  }),
   CACHE_MEMORY: size(
     { default: '64MiB', description: 'Memory for small immutable objects, such as manifests, that were read lately.' },
     '1MiB',

@@ -1,6 +1,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
+import { availableParallelism } from 'node:os'
 import { type TString, type TTransform, Type } from '@sinclair/typebox'
 import { REPOSITORY_PATTERN } from '../registry/patterns.ts'
 import type { QuotaRule } from '../registry/quota.ts'
@@ -161,6 +162,19 @@ export function certificateFile(about: About): Variable<string> {
     const text = readFileSync(path, 'latin1')
     return text.includes('-----BEGIN CERTIFICATE-----') && new X509Certificate(text) ? path : undefined
   })
+}
+
+/** More than this many processes are one too many for any folder. */
+const MOST_WORKERS = 64
+const MOST_BY_THEMSELVES = 4
+
+/** A number of processes, or `auto`. */
+export function workers(about: About): Variable<number> {
+  return variable(about, `\`auto\`, or a whole number from 1 to ${MOST_WORKERS}`, text =>
+    text.toLowerCase() === 'auto'
+      ? Math.min(availableParallelism(), MOST_BY_THEMSELVES)
+      : within(readDigits(text), 1, MOST_WORKERS)
+  )
 }
 
 /** Whose `X-Forwarded-*` headers count, in the form that Fastify's `trustProxy` takes. */

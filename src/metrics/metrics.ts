@@ -37,8 +37,9 @@ export function createMetrics(register: Registry) {
   }
 }
 
-/** Metrics of the process itself, by their usual names: processor time, memory, event loop. */
+/** Metrics of the process itself, most by their usual names: processor time, memory, event loop. */
 export function addProcessMetrics(register: Registry): void {
+  new Gauge({ registers: [register], name: 'marina_workers', help: 'Processes that serve.' }).set(1)
   collectDefaultMetrics({ register })
 }
 

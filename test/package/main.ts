@@ -72,13 +72,14 @@ await withScratch(15, async (checks, { folder }) => {
     assert.equal((await shell('npx', 'marina-distribution', '--version')).trim(), version)
     return undefined
   })
-  for (const [where, program, ...args] of [
-    [project, join(project, 'node_modules/.bin/marina-distribution')],
-    [project, 'npx', 'marina-distribution'],
+  for (const [where, signal, program, ...args] of [
+    [project, 'SIGTERM', join(project, 'node_modules/.bin/marina-distribution')],
+    // As a terminal does: to npx and all that it has started. npx itself passes on no signal where sh is dash.
+    [project, 'Control-C', 'npx', 'marina-distribution'],
     // What is built is there; `prestart` would build it again.
-    [top, 'npm', '--silent', '--ignore-scripts', 'start']
+    [top, 'SIGTERM', 'npm', '--silent', '--ignore-scripts', 'start']
   ] as const) {
-    await check(`${[program.replace(/.*\//, ''), ...args].join(' ')} serves until SIGTERM`, async () => {
+    await check(`${[program.replace(/.*\//, ''), ...args].join(' ')} serves until ${signal}`, async () => {
       const port = await freePort()
       const storage = join(folder, 'registry')
       const env = { ...process.env, PORT: `${port}`, HOST: '127.0.0.1', LOG_LEVEL: 'warn', STORAGE_PATH: storage }
@@ -94,8 +95,10 @@ await withScratch(15, async (checks, { folder }) => {
           assert.ok(tries < 300 && server.exitCode === null, 'it does not answer')
           await sleep(100)
         }
-        server.kill('SIGTERM')
+        if (signal === 'SIGTERM') server.kill(signal)
+        else process.kill(-server.pid!, 'SIGINT')
         await ended
+        for (let tries = 0; tries < 50 && (await answers()); tries++) await sleep(100)
         assert.equal(await answers(), false, 'the registry went on without its parent')
         return undefined
       } finally {

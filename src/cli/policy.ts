@@ -1,5 +1,6 @@
 import { Argument, type Command } from 'commander'
 import type { RepositoryAction } from '../access/caller.ts'
+import type { Claims } from '../access/claims.ts'
 import { createPolicy, type Policy, type Rule, simpleRules } from '../access/policy.ts'
 import { readPolicy } from '../config/access.ts'
 import { loadConfig } from '../config.ts'
@@ -17,11 +18,18 @@ export function addPolicy(program: Command): void {
     .argument('<user>', '`-` is a client that has not logged in')
     .addArgument(new Argument('<action>').choices(['pull', 'push', 'delete']))
     .argument('<repository>')
+    .option('--group <name...>', 'a group that an issuer puts the user in')
+    .option('--claim <name=value...>', 'what an issuer says of the user')
     .action(check)
 }
 
-function check(user: string, action: RepositoryAction, repository: string): void {
-  const caller = user === '-' ? {} : { user }
+interface Said {
+  group?: string[]
+  claim?: string[]
+}
+
+function check(user: string, action: RepositoryAction, repository: string, said: Said): void {
+  const caller = user === '-' ? {} : { user, groups: said.group ?? [], claims: claimsOf(said.claim ?? []) }
   const decision = policyOf(process.env).decide(caller, action, checked(repository))
   if (decision) {
     console.log(`allowed by rule ${decision.number}: ${ruleText(decision.rule)}`)
@@ -29,6 +37,16 @@ function check(user: string, action: RepositoryAction, repository: string): void
     console.log(`denied: no rule lets ${user === '-' ? 'a client without a login' : user} ${action} in ${repository}`)
     process.exitCode = 1
   }
+}
+
+function claimsOf(pairs: readonly string[]): Claims {
+  const claims: Record<string, string[]> = {}
+  for (const pair of pairs) {
+    const [, name, value] = /^([^=]+)=(.*)$/s.exec(pair) ?? []
+    if (name === undefined || value === undefined) throw new CommandError(`${JSON.stringify(pair)} is not NAME=VALUE`)
+    claims[name] = [...(claims[name] ?? []), value]
+  }
+  return claims
 }
 
 function policyOf(env: NodeJS.ProcessEnv): Policy {
@@ -47,10 +65,11 @@ function checked(repository: string): string {
   }
 }
 
-function ruleText({ users = [], groups = [], anonymous, repositories, actions }: Rule): string {
+function ruleText({ users = [], groups = [], claims, anonymous, repositories, actions }: Rule): string {
   const who = [
     ...users.map(user => (user === '*' ? 'everybody who has logged in' : user)),
     ...groups.map(group => `group ${group}`),
+    ...(claims ? [`claims ${JSON.stringify(claims)}`] : []),
     ...(anonymous ? ['everybody'] : [])
   ]
   return `${who.join(', ')}: ${actions.join(', ')} in ${repositories.join(', ')}`

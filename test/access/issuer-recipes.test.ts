@@ -1,10 +1,11 @@
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { parseScopes } from '../../src/access/scope.ts'
 import { freePort } from '../reliability/program.ts'
@@ -136,6 +137,31 @@ t.test('CI with OIDC', async t => {
   await pod.pushImage('tools/one', 'v1')
   const tools = await of(gitlab.token({ ...jobs.gitlab, project_path: 'acme/tools' }))
   t.strictSame(await tools.tags('tools/one'), ['v1'])
+  const check = (...claims: string[]) =>
+    promisify(execFile)(
+      process.execPath,
+      [
+        '--import',
+        import.meta.resolve('tsx'),
+        join(top, 'src/cli.ts'),
+        'policy',
+        'check',
+        'x',
+        'push',
+        'app',
+        ...claims
+      ],
+      { env: { AUTH_POLICY_FILE: join(folder, 'oidc-policy.yaml') } }
+    ).then(
+      ({ stdout }) => stdout,
+      (error: { stdout: string }) => error.stdout
+    )
+  const claims = [`iss=${github.url}`, 'repository=acme/app']
+  t.match(
+    await check('--claim', ...claims, 'ref=refs/tags/v1'),
+    /^allowed by rule 2: claims \{.*\}: pull, push in app, /
+  )
+  t.match(await check('--claim', ...claims, 'ref=refs/heads/x'), /^denied: /)
   const open = await of(gitlab.token({ ...jobs.gitlab, project_path: 'acme/tools', ref_protected: 'false' }))
   refused(t, await open.get('/v2/'), 401, 'UNAUTHORIZED', 'a branch that is not protected')
 })

@@ -38,6 +38,7 @@ t.test('layers point one way: routes, registry, storage', async t => {
   t.strictSame(forbid(others, /^node:https?$/), [])
   t.strictSame(forbid([connections], /^node:https?$/).length, 2, 'the exception is still needed')
   t.strictSame(forbid(under('src/access'), /fastify|^node:https?$|^plugins|^routes|^src\/(http|storage)/), [])
+  t.strictSame(forbid([...under('src/metrics'), ...under('src/tracing')], /fastify|^plugins|^routes/), [])
   t.strictSame(forbid(under('src/http'), /^plugins|^routes|^src\/storage\/(?!driver)/), [])
   const drivers = /^src\/storage\/(?!driver\.ts|guard\.ts)/
   // `src/testing.ts` wires as a plugin does: memory, where an operator chooses.

@@ -199,6 +199,31 @@ t.test('SIGTERM lets an upload finish, refuses new connections, and ends with 0'
   t.match(registry.out, 'SIGTERM: closing')
 })
 
+t.test('METRICS_PORT tells numbers and how it is, until the very end', async t => {
+  const registry = await start(t, { METRICS_PORT: '0', LOG_REQUESTS: 'none' })
+  const monitor = await until('the metrics', () => /"metrics at (http:[^"]+)\/metrics"/.exec(registry.out)?.[1])
+  const look = async (path: string) => {
+    const answer = await fetch(monitor + path)
+    return { status: answer.status, text: await answer.text() }
+  }
+  const upload = await halfAnUpload(t, registry.port)
+  t.match(await look('/metrics'), {
+    status: 200,
+    text: 'marina_http_requests_in_flight{route="upload",method="PATCH"} 1'
+  })
+  t.strictSame(await look('/readyz'), { status: 200, text: '{"status":"ready"}' })
+  t.equal((await look('/v2/')).status, 404)
+  t.equal((await fetch(`http://127.0.0.1:${registry.port}/metrics`)).status, 404, 'not on the main port')
+
+  registry.kill('SIGTERM')
+  await until('a refused connection', () => refuses(registry.port))
+  t.equal((await look('/readyz')).status, 503)
+  t.equal((await look('/livez')).status, 200)
+  upload.write(CONTENT.slice(5))
+  t.equal(await registry.exited, 0)
+  t.equal(registry.err, '')
+})
+
 t.test('what does not finish within SHUTDOWN_TIMEOUT is cut, and the end is still 0', async t => {
   const registry = await start(t, { SHUTDOWN_TIMEOUT: '1s' })
   const upload = await halfAnUpload(t, registry.port)

@@ -7,7 +7,7 @@ const SECONDS = 5
 
 const { host, port, tls } = loadConfig(process.env)
 const everywhere = host === '::' || host === '0.0.0.0'
-const asked = { host: everywhere ? '127.0.0.1' : host, port, path: '/v2/', timeout: SECONDS * 1000 }
+const asked = { host: everywhere ? '127.0.0.1' : host, port, path: '/livez', timeout: SECONDS * 1000 }
 const look = ({ statusCode = 0 }: IncomingMessage) => end(statusCode < 500 ? undefined : `it answers ${statusCode}`)
 // The certificate is for the name that clients use, which this connection does not.
 const asking = tls ? requestHttps({ ...asked, rejectUnauthorized: false }, look) : requestHttp(asked, look)

@@ -4,13 +4,14 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { killPrograms } from '../test/reliability/program.ts'
-import { startMinio } from '../test/s3/servers.ts'
+import { type S3Server, startMinio } from '../test/s3/servers.ts'
 import { createResults } from './figures.ts'
 import { machine } from './machine.ts'
-import { findDistribution, ownPeer } from './peers.ts'
+import { findDistribution, ownPeer, type Peer } from './peers.ts'
 import { runShared } from './rounds.ts'
 import { s3Sections } from './rows.ts'
-import { s3Scenarios } from './scenarios/s3.ts'
+import type { Scenario } from './scenario.ts'
+import { redirected, s3Scenarios } from './scenarios/s3.ts'
 import { parseSettings } from './settings.ts'
 import { tables } from './table.ts'
 
@@ -21,10 +22,16 @@ process.env.PATH = `${path}:${process.env.PATH}`
 const folder = await mkdtemp(join(tmpdir(), 'marina-bench-'))
 const results = createResults()
 try {
-  const peers = await peersOnMinio()
-  const scenarios = s3Scenarios(largeBytes).filter(({ name }) => only.length === 0 || only.includes(name))
-  await runShared(scenarios, { rounds, seconds: 0, peers, memory: folder, disk: folder, results })
-  const text = report(peers.map(({ title, version }) => `${title} ${version}`))
+  const minio = await startMinio({ folder, storage: folder, log: join(folder, 'log') })
+  const streaming = await peersOn(minio, false)
+  const redirecting = await peersOn(minio, true)
+  const run = (scenarios: Scenario[], peers: Peer[]) => {
+    const wanted = scenarios.filter(({ name }) => only.length === 0 || only.includes(name))
+    return runShared(wanted, { rounds, seconds: 0, peers, memory: folder, disk: folder, results })
+  }
+  await run(s3Scenarios(largeBytes), streaming)
+  await run([redirected(largeBytes)], redirecting)
+  const text = report(streaming.map(({ title, version }) => `${title} ${version}`))
   if (out === undefined) console.log(text)
   else await writeFile(join(out, 's3.md'), text)
 } finally {
@@ -33,14 +40,13 @@ try {
 }
 process.exit()
 
-/** Each with a bucket of its own, and bodies that go through it: neither sends clients to the bucket. */
-async function peersOnMinio() {
-  const minio = await startMinio({ folder, storage: folder, log: join(folder, 'log') })
-  const own = await minio.createBucket()
+/** Each with a bucket of its own; they send clients who pull to the bucket, or bodies go through them. */
+async function peersOn(minio: S3Server, redirect: boolean): Promise<Peer[]> {
+  const own = { ...(await minio.createBucket()), S3_REDIRECT: String(redirect) }
   const { S3_BUCKET: bucket } = await minio.createBucket()
   const { endpoint: regionendpoint, accessKeyId: accesskey, secretAccessKey: secretkey } = minio
   const s3 = { region: 'us-east-1', regionendpoint, bucket, accesskey, secretkey, secure: false, forcepathstyle: true }
-  const distribution = findDistribution(() => ({ s3, redirect: { disable: true } }))
+  const distribution = findDistribution(() => ({ s3, redirect: { disable: !redirect } }))
   if (typeof distribution === 'string') throw new Error(distribution)
   return [ownPeer(() => own), distribution]
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { digestOf } from '../test/reliability/bytes.ts'
-import type { Connection, Reply, Request } from './connection.ts'
+import { type Connection, openConnection, type Reply, type Request } from './connection.ts'
 import { configOf, type ImageManifest, imageOf, imageType, largePieces, smallImage } from './content.ts'
 
 /** How a blob travels: in one PUT with its length, or in a PATCH of 32 KiB chunks, which is how docker sends it. */
@@ -9,6 +9,7 @@ export type Way = 'put' | 'patch'
 /** What one client does again and again. */
 export type TaskOptions =
   | { kind: 'request'; method: 'GET' | 'HEAD'; path: string; bytes?: number }
+  | { kind: 'pull-redirected'; path: string; bytes: number }
   | { kind: 'push-blob'; repository: string; size: number }
   | { kind: 'push-manifest'; repository: string; manifest: ImageManifest; by: 'tag' | 'digest' }
   | { kind: 'tag-then-request'; repository: string; manifest: ImageManifest; path: string }
@@ -42,6 +43,8 @@ export function createTask(options: TaskOptions): Task {
         }
         return undefined
       }
+    case 'pull-redirected':
+      return async connection => pullRedirected(connection, options.path, options.bytes)
     case 'push-blob':
       return async (connection, turn) => pushBlob(connection, options.repository, unlike(run, turn, options.size))
     case 'push-manifest':
@@ -111,6 +114,17 @@ async function cancelUpload(connection: Connection, repository: string, body: Bu
   const patched = await must(connection, 202, { method: 'PATCH', path: locationOf(begun), fields, body })
   await must(connection, 204, { method: 'GET', path: locationOf(patched) })
   await must(connection, 204, { method: 'DELETE', path: locationOf(patched) })
+  return undefined
+}
+
+/** A pull whose bytes come from where the registry sends the client. */
+async function pullRedirected(connection: Connection, path: string, bytes: number): Promise<undefined> {
+  const { head } = await must(connection, 307, { method: 'GET', path })
+  const location = new URL(/^location: *(\S+)/im.exec(head)?.[1] ?? '')
+  const store = await openConnection(Number(location.port))
+  const { bodyBytes } = await must(store, 200, { method: 'GET', path: location.pathname + location.search })
+  store.close()
+  if (bodyBytes !== bytes) throw new Error(`${path}: ${bodyBytes} bytes instead of ${bytes}`)
   return undefined
 }
 

@@ -49,6 +49,20 @@ const large = (largeBytes: number): Scenario => ({
   }
 })
 
+/** For servers that send their clients to the bucket. */
+export const redirected = (largeBytes: number): Scenario => ({
+  name: 's3-redirect',
+  on: 'shared',
+  peers,
+  run: async (server, { round, warmUp }) => {
+    const bytes = warmUp ? warmUpBytes : largeBytes
+    await push(server, round, bytes, 'put')
+    const path = `/v2/${repository}/blobs/${largeDigest(round, bytes)}`
+    const task = { kind: 'pull-redirected', path, bytes } as const
+    return { 's3-redirect-pull': await timeOf(server, { clients: 1, count: 1, task }) }
+  }
+})
+
 const repository = 'large/blob'
 
 function push(server: Server, seed: number, size: number, way: Way) {

@@ -428,7 +428,7 @@ export const mutations: Mutation[] = [
   {
     rule: 'a blob that was deleted does not come back with its session',
     edits: [['upload-closings.ts', 'if (!stored || (await blobs.orphaned(ending.content)))', 'if (!stored)']],
-    fails: { at: 'closed', works: ['closeEmpty'] }
+    fails: { test: 'uploads.test.ts', title: 'a closing PUT that is repeated' }
   },
   {
     rule: 'of small bytes the content goes where the session had ended',

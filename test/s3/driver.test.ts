@@ -89,7 +89,7 @@ t.test('counts what it asks for', async t => {
   }
   t.same(await costs(() => driver.delete(['a/1', 'a/2', 'a/3'])), ['DeleteObjects'])
   const many = Array.from({ length: 2001 }, (_, number) => `a/${number}`)
-  t.same(await costs(() => driver.delete(many)), ['DeleteObjects', 'DeleteObjects', 'DeleteObject'])
+  t.same(await costs(() => driver.delete(many)), ['DeleteObjects', 'DeleteObjects', 'DeleteObjects'])
   t.same(await costs(() => driver.delete(['a/1', 'a/2'], { ordered: true })), ['DeleteObject', 'DeleteObject'])
   t.same(await costs(() => driver.delete(['a/1'])), ['DeleteObject'])
   t.same(await costs(() => driver.delete([])), [])

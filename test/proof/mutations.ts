@@ -372,7 +372,7 @@ export const mutations: Mutation[] = [
   {
     rule: 'and only with that',
     edits: [['blobs.ts', 'if (hint?.content === content) await storage.delete', 'if (hint) await storage.delete']],
-    fails: { test: 'gc.test.ts', title: 'what a collector leaves that dies between' }
+    fails: { test: 'gc.test.ts', title: 'a hint goes with the content that it names' }
   },
   {
     rule: 'word of a loss that is old when the link goes is given again',

@@ -50,7 +50,7 @@ export const containerd: ClientChecks = async client => {
 }
 
 /** Starts a containerd of the test's own and waits until it answers; returns how to end it. */
-async function startDaemon({ folder, run }: Client, socket: string): Promise<() => Promise<unknown>> {
+export async function startDaemon({ folder, run }: Client, socket: string): Promise<() => Promise<unknown>> {
   const configuration = join(folder, 'config.toml')
   await writeFile(
     configuration,

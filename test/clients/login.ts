@@ -8,7 +8,9 @@ import { withScratch } from '../reliability/scratch.ts'
 import { startServer } from '../reliability/server-process.ts'
 import { htpasswdOf, passwordOf } from '../support/callers.ts'
 import { type Client, createClient } from './client.ts'
+import { startDaemon } from './containerd.ts'
 import { buildSamples, type Samples } from './images.ts'
+import { type Rules, startProvider } from './provider.ts'
 import { createRegistry } from './registry.ts'
 
 /** How one program logs in, pushes and pulls. Each throws where the registry refuses. */
@@ -17,6 +19,8 @@ interface Program {
   logout(): Promise<unknown>
   push(repository: string): Promise<unknown>
   pull(repository: string): Promise<unknown>
+  /** It tells no reason but the status. */
+  terse?: boolean
   /** Gives back what it holds of the folder. */
   end?(): Promise<unknown>
 }
@@ -101,14 +105,49 @@ const helm: Make = ({ host, folder, run }) => ({
   pull: from => run('helm', ['pull', '--plain-http', `oci://${host}/${from}/v1`, '--destination', folder])
 })
 
-const programs: Record<string, Make> = { skopeo, podman, crane, oras, regctl, helm }
+/** It keeps no login: it is told with each command who it is. */
+const containerd: Make = (client, { layout }) => {
+  const { host, folder, run } = client
+  const socket = join(folder, 'containerd.sock')
+  const ctr = (...args: string[]) => run('ctr', ['--address', socket, ...args])
+  let stop: (() => Promise<unknown>) | undefined
+  let identity: string[] = []
+  const started = async () => (stop ??= await startDaemon(client, socket))
+  const login = async (user: string, password: string) => {
+    identity = ['--user', `${user}:${password}`]
+    await started()
+    await ctr('images', 'pull', '--plain-http', ...identity, `${host}/team/absent:v1`).catch((error: Error) => {
+      // Who is known and may not see it is told so.
+      if (!/not found|403/.test(error.message)) throw error
+    })
+  }
+  return {
+    login,
+    logout: async () => {
+      identity = []
+    },
+    push: async to => {
+      await started()
+      const archive = join(folder, 'samples.tar')
+      await run('tar', ['-C', layout, '-cf', archive, '.'])
+      const base = ['--snapshotter', 'native', '--all-platforms', '--base-name', `${host}/${to}`]
+      await ctr('images', 'import', ...base, archive)
+      await ctr('images', 'push', '--plain-http', ...identity, `${host}/${to}:v1`, `${host}/${to}:hello`)
+    },
+    pull: from => ctr('images', 'pull', '--plain-http', '--snapshotter', 'native', ...identity, `${host}/${from}:v1`),
+    terse: true,
+    end: async () => stop?.()
+  }
+}
+
+const programs: Record<string, Make> = { skopeo, podman, containerd, crane, oras, regctl, helm }
 
 /** `team` may be read and written by alice alone, `public` be read by everybody, `full` hold nothing; a robot has `robots`. */
 async function checkProgram(
   client: Client,
-  { login, logout, push, pull }: Program,
+  { login, logout, push, pull, terse }: Program,
   name: string,
-  token: string
+  token: string | undefined
 ): Promise<void> {
   const { check } = client
   const [team, open] = [`team/${name}`, `public/${name}`]
@@ -130,21 +169,23 @@ async function checkProgram(
     // What is there already, some clients don't push again.
     await refused(push(`${team}/more`))
   })
-  await check('logs in as a robot, which may do what its token names', async () => {
+  const asRobot = async (token: string) => {
     await login('robot', token)
     await push(`robots/${name}`)
     await pull(`robots/${name}`)
     await refused(push(`${team}/more`))
-  })
+  }
+  if (token !== undefined) await check('logs in as a robot, which may do what its token names', () => asRobot(token))
   await check('tells what a quota allows', async () => {
     await login('alice', passwordOf('alice'))
     // The first one has it counted, and nobody waits for that.
     await push(`full/${name}`).catch(() => undefined)
-    await refused(push(`full/${name}`), /it may hold 0 bytes/)
+    await refused(push(`full/${name}`), terse ? /403/ : /it may hold 0 bytes/)
   })
 }
 
-const DENIED = /401|403|unauthorized|denied|authentication required|credential not found|invalid username/i
+const DENIED =
+  /401|403|unauthorized|denied|authorization failed|authentication required|credential not found|invalid username/i
 
 async function refused(work: Promise<unknown>, words = DENIED): Promise<void> {
   const reason = await work.then(
@@ -164,34 +205,59 @@ rules:
 
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(programs)
 
+/**
+ * A provider's private address is one that some clients send no password to unless it is the registry's own too: crane
+ * compares its port as well but takes names, oras looks where a name leads but at no port.
+ */
+const NAMED = 'named-provider'
+
+/** Whether a program is tried with a way of logging in. */
+const suits = (name: string, scheme: string): boolean =>
+  !scheme.endsWith('provider') || (name === 'crane') === (scheme === NAMED)
+
+/** As the policy has it. */
+const providerRules: Rules = (user, repository, action) =>
+  user === 'alice' ||
+  (user === 'bob' && repository === 'catalog') ||
+  (action === 'pull' && ((user === 'bob' && repository.startsWith('team/')) || repository.startsWith('public/')))
+
 await withScratch(15, async (checks, scratch) => {
   const { folder, storage, log } = scratch
   const [users, policy] = [join(folder, 'users'), join(folder, 'policy.yaml')]
   await writeFile(users, await htpasswdOf('alice', 'bob'))
   await writeFile(policy, POLICY)
-  const access = { AUTH_HTPASSWD_FILE: users, AUTH_POLICY_FILE: policy, AUTH_ROBOT_TOKENS: 'true' }
-  const limits = { QUOTA_BYTES: 'full/**=0' }
-  const env = { STORAGE_PATH: storage, LOG_LEVEL: 'trace', ...access, ...limits }
-  const { url } = await startServer({ storage: env, log })
-  const token = await createToken(env)
   const samples = await buildSamples(folder)
-  const registry = createRegistry(url)
-  for (const name of wanted) {
-    const make = programs[name]
-    if (make === undefined) throw new Error(`No client is called ${name}`)
-    const client = await createClient({ name, url, scratch: folder, samples, registry, checks })
-    const program = make(client, samples)
-    await checkProgram(client, program, name, token)
-    await program.end?.()
+  const own = { AUTH_HTPASSWD_FILE: users, AUTH_POLICY_FILE: policy, AUTH_ROBOT_TOKENS: 'true' }
+  const schemes: Record<string, Record<string, string>> = {
+    passwords: own,
+    tokens: { ...own, AUTH_TOKEN_ISSUER: 'self' },
+    provider: await startProvider(folder, '127.0.0.1', providerRules),
+    [NAMED]: await startProvider(folder, 'localhost', providerRules)
+  }
+  const secrets: [user: string, secret: string][] = [
+    ['alice', passwordOf('alice')],
+    ['bob', passwordOf('bob')]
+  ]
+  for (const [scheme, access] of Object.entries(schemes)) {
+    const env = { STORAGE_PATH: `${storage}-${scheme}`, LOG_LEVEL: 'trace', QUOTA_BYTES: 'full/**=0', ...access }
+    const { url } = await startServer({ storage: env, log })
+    // With a provider's tokens, clients take their passwords there.
+    const token = 'AUTH_TOKEN_REALM' in access ? undefined : await createToken(env)
+    if (token !== undefined) secrets.push(['robot', token])
+    const registry = createRegistry(url)
+    for (const name of wanted.filter(name => suits(name, scheme))) {
+      const make = programs[name]
+      if (make === undefined) throw new Error(`No client is called ${name}`)
+      const client = await createClient({ name: `${name}-${scheme}`, url, scratch: folder, samples, registry, checks })
+      const program = make(client, samples)
+      await checkProgram(client, program, name, token)
+      await program.end?.()
+    }
   }
   await checks.check('the log has no password and no token in it', async () => {
     const text = await readFile(log, 'utf8')
     assert.ok(text.includes('"audit":true'))
-    for (const [user, secret] of [
-      ['alice', passwordOf('alice')],
-      ['bob', passwordOf('bob')],
-      ['robot', token]
-    ] as const) {
+    for (const [user, secret] of secrets) {
       for (const form of [secret, Buffer.from(`${user}:${secret}`).toString('base64')])
         assert.ok(!text.includes(form), user)
     }

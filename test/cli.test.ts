@@ -341,10 +341,10 @@ t.test('commands beside a server, in processes of their own', async t => {
   )
   const verify = await start(t, env, 'verify').ended
   t.match(verify, { code: 0, err: '', out: /nothing wrong\n$/ })
-  const [content] = readdirSync(join(path, 'content'), { recursive: true, encoding: 'utf8' }).filter(name =>
-    name.includes('/')
-  )
-  writeFileSync(join(path, 'content', content!), 'damaged')
+  // One that a repository holds: what the collection has unlinked stays for a while, and is nobody's any more.
+  const links = readdirSync(join(path, 'repositories/app/_blobs'), { recursive: true, encoding: 'utf8' })
+  const content = links.flatMap(name => /\.([\w-]+)\.\d+$/.exec(name)?.[1] ?? [])[0]!
+  writeFileSync(join(path, 'content', content.slice(0, 2), content), 'damaged')
   t.match(await start(t, env, 'verify').ended, { code: 1, err: '', out: /content-damaged .*\n.*fault/s })
   t.match(await start(t, env, 'why', 'app').ended, {
     code: 1,

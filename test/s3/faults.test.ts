@@ -85,6 +85,19 @@ t.test('past its patience it says that the store is away, and the upload can be 
   t.same(await leftovers(), [])
 })
 
+t.test('a record whose answer got lost is not taken for that of another writer', async t => {
+  let records = 0
+  const { driver } = await proxied(t, {}, ({ method, url = '' }) => {
+    if (method !== 'PUT' || !/\/uploads\/u\?/.test(url)) return undefined
+    records++
+    return records === 1 ? undefined : records === 2 ? 'lost' : 'busy'
+  })
+  const begin = { key: 'made', from: undefined, writer: 'one' }
+  await fault(t, 'unavailable', driver.append('u', from('abc'), begin))
+  t.ok(records > 2, 'it was tried again')
+  t.same(await driver.upload('u'), { size: 3, writer: 'one' }, 'what was noted down is gone on with')
+})
+
 t.test('parts go out several at a time, and none is kept without those before it', async t => {
   let refusing = true
   const met: number[] = []

@@ -44,7 +44,8 @@ export function createPatientClient(url: string): PatientClient {
       return undefined
     }
     if (statuses.includes(answer.status)) return answer
-    const what = `${sent?.method ?? 'GET'} ${to.pathname}: ${answer.status} instead of ${statuses}\n${answer.body}`
+    const range = sent?.headers?.['content-range'] ?? ''
+    const what = `${sent?.method ?? 'GET'} ${to.pathname} ${range}: ${answer.status} instead of ${statuses}\n${answer.body}`
     assert.equal(answer.status, 503, what)
     assert.match(answer.headers['retry-after'] ?? '', /^\d+$/, `no Retry-After: ${what}`)
     met.refusals++

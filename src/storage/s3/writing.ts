@@ -159,11 +159,15 @@ export function createWriting(tools: WritingTools, id: string, beginning: Beginn
     if (created && created.multipart !== current?.multipart) await multiparts.abort(record.key, created.multipart)
   }
 
-  /** A server that refuses a part may close the connection before its answer is read: the record tells. */
+  /**
+   * A server that refuses a part may close the connection before its answer is read: the record tells. One that this
+   * append wrote, and whose answer got lost, has another ETag too.
+   */
   async function isAnothers(): Promise<boolean> {
     if (!stored) return false
     const current = await records.load(id).catch(() => stored)
-    return current?.etag !== stored.etag
+    if (current?.etag === stored.etag) return false
+    return !current || current.record.aborted === true || current.record.writer !== record.writer
   }
 
   return {

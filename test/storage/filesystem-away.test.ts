@@ -42,6 +42,29 @@ t.test('what was not found while the folder was away is looked for again when it
   }
 })
 
+t.test('a folder that goes while it is listed has not lost its keys', async t => {
+  for (const local of [true, false]) {
+    // Once it is known to be there, and once it has been read.
+    for (const moment of ['after the first look', 'before the second look']) {
+      const { root, leave } = await openAway(t, local)
+      let looks = Number.POSITIVE_INFINITY
+      const leaving: typeof root = {
+        ...root,
+        async stat(path) {
+          if (++looks === 2 && moment.startsWith('before')) await leave()
+          const stat = await root.stat(path)
+          if (looks === 1 && moment.startsWith('after')) await leave()
+          return stat
+        }
+      }
+      const objects = createObjects(leaving, createFolders(leaving), createBuffers(1024 * 1024))
+      for (let key = 0; key < 5; key++) await objects.put(`some/${key}`, Buffer.from('x'))
+      looks = 0
+      await t.rejects(objects.list('some/', { ages: true }), { message: /is gone or was replaced/ }, moment)
+    }
+  }
+})
+
 t.test('nothing is durable that went away with the folder', async t => {
   for (const local of [true, false]) {
     const { path, root, leave } = await openAway(t, local)

@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache'
 import type { ListEntry, ListOptions } from '../driver.ts'
 import { strange } from './confinement.ts'
 import { ignoreMissing } from './errors.ts'
-import { isOwn, type Root, statAside, statNow } from './root.ts'
+import { found, isOwn, type Root, statAside, statNow } from './root.ts'
 
 /** Names kept over all folders: some 60 bytes each. */
 const CACHED_NAMES = 500_000
@@ -119,7 +119,9 @@ async function lookAtTimes(walk: Walk, base: string, read: FolderNames, index: n
   await Promise.all(
     wanted.map(async i => {
       const name = read.names[i]!
-      if (!name.endsWith('/')) read.times[i] = (await look(root.pathOf(base + name)))?.mtimeMs
+      if (name.endsWith('/')) return
+      const path = root.pathOf(base + name)
+      read.times[i] = (await found(root, path, () => look(path)))?.mtimeMs
     })
   )
 }
@@ -156,12 +158,8 @@ function createFolderNames(root: Root): NamesOfFolders {
     return read
   }
 
-  async function of(folder: string): Promise<FolderNames | undefined> {
-    let stat = await root.stat(folder)
-    if (!stat) {
-      await root.confirm(folder)
-      stat = await root.stat(folder) // the root may have been away, and be back
-    }
+  async function look(folder: string): Promise<FolderNames | undefined> {
+    const stat = await root.stat(folder)
     if (!stat?.isDirectory()) {
       cache.delete(folder)
       return undefined
@@ -180,7 +178,7 @@ function createFolderNames(root: Root): NamesOfFolders {
   }
 
   return {
-    of,
+    of: folder => found(root, folder, () => look(folder)),
     // Nearly every list comes this way: without a promise it takes half the time.
     remembered: folder => {
       const cached = cache.get(folder)

@@ -8,7 +8,7 @@ import { codeOf, ignoreMissing, isMissing } from './errors.ts'
 import type { Folders } from './folders.ts'
 import { createListing } from './listing.ts'
 import { createReading } from './reading.ts'
-import type { Root } from './root.ts'
+import { found, type Root } from './root.ts'
 
 const descriptorOf = promisify(openDescriptor)
 
@@ -36,14 +36,6 @@ export function createObjects(root: Root, folders: Folders, buffers: Buffers): O
     list: (prefix, options = {}) => list(prefix, options),
     url: async () => undefined
   }
-}
-
-/** Looks again before something is called missing: the root may have been away at the first look, and be back. */
-async function found<T>(root: Root, path: string, look: () => Promise<T | undefined>): Promise<T | undefined> {
-  const seen = await look()
-  if (seen) return seen
-  await root.confirm(path)
-  return look()
 }
 
 async function put(

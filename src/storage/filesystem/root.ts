@@ -85,6 +85,17 @@ async function checkTop(path: string): Promise<void> {
   if (link) throw strange(join(path, link.name), link)
 }
 
+/**
+ * What `look` finds at a path. It looks again before something is called missing: the root may have been away at the
+ * first look, and be back. Throws `unavailable` while it is away.
+ */
+export async function found<T>(root: Root, path: string, look: () => Promise<T | undefined>): Promise<T | undefined> {
+  const seen = await look()
+  if (seen !== undefined) return seen
+  await root.confirm(path)
+  return look()
+}
+
 /** Whether a key, or a prefix, lies in a folder that is the driver's own. */
 export function isOwn(key: string): boolean {
   return key.startsWith(`${TEMPORARY}/`) || key.startsWith(`${UPLOADS}/`) || key === TEMPORARY || key === UPLOADS

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { copyFile, type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { copyFile, type FileHandle, mkdir, open, readdir, rename, rm, rmdir, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
@@ -138,7 +138,7 @@ async function begin(root: Root, folder: string, name: string): Promise<Omit<Cla
     await renameFolder(temporary, folder)
   } catch (error) {
     await handle?.close()
-    await rm(temporary, { recursive: true, force: true })
+    await discard(temporary, name)
     throw error
   }
   return { path: join(folder, name), handle, size: 0, fresh: true }
@@ -174,12 +174,18 @@ async function copy(root: Root, session: Session, folder: string, name: string):
     await renameFolder(temporary, folder)
   } catch (error) {
     await handle?.close()
-    await rm(temporary, { recursive: true, force: true })
+    await discard(temporary, name)
     throw error
   } finally {
     await rm(old, { force: true })
   }
   return { path: join(folder, name), handle, size: session.size, fresh: true }
+}
+
+/** Takes a folder away that no upload has become. To ask what is in it would take a file that may not be had any more. */
+async function discard(temporary: string, name: string): Promise<void> {
+  await unlink(join(temporary, name)).catch(ignoreMissing)
+  await rmdir(temporary).catch(ignoreMissing)
 }
 
 async function renameFolder(temporary: string, folder: string): Promise<void> {

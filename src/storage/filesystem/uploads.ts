@@ -1,5 +1,5 @@
-import { link, readdir, rename, rm, rmdir, unlink } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { link, opendir, readdir, rename, rmdir, unlink } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import type { Buffers } from '../buffers.ts'
 import type { AppendOptions, Committed, UploadState, UploadStore } from '../driver.ts'
 import { codeOf, ignoreMissing, isMissing } from './errors.ts'
@@ -156,16 +156,28 @@ async function end(file: string): Promise<void> {
   })
 }
 
+/**
+ * Takes the upload out of everybody's sight first. What is in it is asked through a descriptor from before: where a
+ * process may open no more files, it would stay in the temporary folder else.
+ */
 async function abort({ root, sessions }: Store, id: string): Promise<void> {
+  const folder = sessions.folderOf(id)
   const temporary = await root.temporary()
-  await root.confine(sessions.path)
+  await root.confine(folder)
+  const entries = await opendir(folder).catch(ignoreMissing)
+  if (!entries) return root.confirm(folder)
   try {
-    await rename(sessions.folderOf(id), temporary)
+    await rename(folder, temporary)
+    for (let entry = await entries.read(); entry; entry = await entries.read()) {
+      await unlink(join(temporary, entry.name)).catch(ignoreMissing)
+    }
   } catch (error) {
     if (!isMissing(error)) throw error
-    return root.confirm(sessions.folderOf(id))
+    return root.confirm(folder)
+  } finally {
+    await entries.close()
   }
-  await rm(temporary, { recursive: true, force: true })
+  await rmdir(temporary)
 }
 
 async function* listUploads({ root, sessions }: Store): AsyncGenerator<{ id: string; ageMs: number }> {

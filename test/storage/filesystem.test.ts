@@ -255,6 +255,19 @@ t.test('an upload is finished wherever a crash left it', async t => {
   })
 })
 
+t.test('an upload that another takes over on a slow disk is there all the time', async t => {
+  const { path, driver } = await open(t)
+  await driver.append('u', only('abc'), { key: 'content/c', from: undefined, writer: 'one' })
+  const session = join(path, 'uploads', 'u')
+  const [name = ''] = await readdir(session)
+  await rename(join(session, name), join(path, 'tmp', name))
+  const [upload] = await Promise.all([
+    driver.upload('u'),
+    pause(150).then(() => rename(join(path, 'tmp', name), join(session, name)))
+  ])
+  t.same(upload, { size: 3, writer: 'one' })
+})
+
 t.test('takes over from another process that is stuck, and from one that was killed', async t => {
   for (const kill of [false, true]) {
     const { path, driver } = await open(t)

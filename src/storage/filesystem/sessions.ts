@@ -52,7 +52,7 @@ export interface Sessions {
 }
 
 /** An upload without its file is in the middle of a takeover: so long until the next look, in milliseconds. */
-const PAUSES = [0, 0, 1, 5, 25]
+const PAUSES = [0, 0, 1, 5, 25, 100, 400]
 /** For writing: only what is a file, not a link to one. */
 const GO_ON = constants.O_RDWR | constants.O_NOFOLLOW
 const FILE_NAME = /^([\w-]+)\.[\w-]+\.([rw])$/

@@ -7,6 +7,7 @@ import { startServer } from '../reliability/server-process.ts'
 import { passingClients } from './counted.ts'
 import { chunkedUploads, deletions, referrers, tagMoves } from './load.ts'
 import { startBalancer } from './nginx.ts'
+import { robotsWork } from './robots.ts'
 import { startMinio, startVersitygw } from './servers.ts'
 
 const mebibyte = 1 << 20
@@ -65,6 +66,7 @@ await withScratch(15, async (checks, scratch) => {
         return `kept ${kept} of ${sent} bytes`
       })
     }
+    await check('robots have tokens', () => robotsWork(storage, scratch.log))
     await Promise.all([balancer, ...replicas, s3].map(program => program.stop()))
   }
 })

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { closeSync, openSync, writeFileSync, writeSync } from 'node:fs'
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
@@ -152,7 +152,10 @@ async function fillInodes(folder: string): Promise<void> {
 
 async function limitFiles(pid: number, how: 'no more' | 'many'): Promise<void> {
   const limit = how === 'many' ? '4096' : '20'
-  await run('prlimit', ['--pid', String(pid), `--nofile=${limit}:4096`])
+  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')
+  for (const process of [String(pid), ...children.split(' ').filter(Boolean)]) {
+    await run('prlimit', ['--pid', process, `--nofile=${limit}:4096`])
+  }
 }
 
 /** A disk that is being written to can't be made read-only: until the moment comes when it is not. */

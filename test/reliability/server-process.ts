@@ -24,18 +24,19 @@ export interface ServerOptions {
 const program = join(import.meta.dirname, '../../dist/src/cli.js')
 
 /**
- * Starts the server on loopback and waits until it answers.
+ * Starts the server on loopback and waits until it answers. It has as many processes as the test's own `WORKERS` says.
  * Throws when it has not been built, or ends, or does not answer in time: the message holds the end of its log.
  */
 export async function startServer({ storage, log, port, env = {} }: ServerOptions): Promise<ServerProcess> {
   if (!existsSync(program)) throw new Error('The server is not built: run `npm run build` first')
   const listening = port ?? (await freePort())
   const url = `http://127.0.0.1:${listening}`
+  const { WORKERS } = process.env
   const kept = typeof storage === 'string' ? { STORAGE_PATH: storage } : storage
   const running = await startProgram({
     program: process.execPath,
     args: [program],
-    env: { HOST: '127.0.0.1', PORT: String(listening), LOG_LEVEL: 'warn', LOG_FORMAT: 'json', ...kept, ...env },
+    env: { HOST: '127.0.0.1', PORT: String(listening), LOG_LEVEL: 'warn', LOG_FORMAT: 'json', ...(WORKERS && { WORKERS }), ...kept, ...env },
     log,
     ready: async () => [200, 401].includes((await fetch(`${url}/v2/`)).status)
   })

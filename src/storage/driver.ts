@@ -73,7 +73,10 @@ export interface ListEntry {
 }
 
 export interface DeleteOptions {
-  /** Each key is gone before the next one goes. Default `false`: in any order, which is cheaper where there are many. */
+  /**
+   * Each key is gone before the next one goes, and a power cut that keeps the last one away keeps away what was deleted
+   * before it, durably or not. Default `false`: in any order, which is cheaper where there are many.
+   */
   ordered?: boolean
   /** `false`: what was deleted may come back in a power cut. Default `true`. */
   durable?: boolean

@@ -8,12 +8,22 @@ import t from 'tap'
 import { digestOf, IMAGE, imageOf, json, random } from '../support/images.ts'
 
 const { fsync } = fs
+const { unlink } = fs.promises
 let syncs = 0
+/** What is done to folders, in its order. */
+let steps: string[] = []
 // Files are synced with fdatasync. The driver takes its function when it is loaded, so it is loaded after this.
 Object.assign(fs, {
   fsync: (...args: Parameters<typeof fsync>) => {
     syncs++
+    steps.push('fsync')
     fsync(...args)
+  }
+})
+Object.assign(fs.promises, {
+  unlink: (path: string) => {
+    if (path.includes('/_tags/')) steps.push('unlink')
+    return unlink(path)
   }
 })
 syncBuiltinESMExports()
@@ -30,7 +40,7 @@ function budgetOf(what: string): number {
 t.test('fsyncs of folders', async t => {
   const path = await mkdtemp(join(tmpdir(), 'marina-syncs-'))
   t.teardown(() => rm(path, { recursive: true, force: true }))
-  const { begin, close, pushBlob, pushImage, putManifest, getManifest, head, tags } = await openRegistry(
+  const { begin, close, del, pushBlob, pushImage, putManifest, getManifest, head, tags } = await openRegistry(
     t,
     await openFilesystem({ path })
   )
@@ -51,6 +61,13 @@ t.test('fsyncs of folders', async t => {
   const manifest = json(imageOf(blobs[0]!, blobs.slice(1)))
   const put = await costs(() => putManifest('a', 'v2', manifest, IMAGE))
   t.ok(put > 0 && put <= budgetOf('manifest with 6 blobs and a tag'), `manifest: ${put}`)
+
+  // One value of the tag was deleted by the push that moved it, which may not be durable yet.
+  await putManifest('a', 'v1', manifest, IMAGE)
+  steps = []
+  const deleted = await costs(() => del('/v2/a/manifests/v1'))
+  t.ok(deleted <= budgetOf('DELETE of a tag'), `deletion of a tag: ${deleted}`)
+  t.match(steps.join(' '), /^(fsync )+unlink( fsync)+$/)
 
   const read = await costs(async () => {
     await head(`/v2/a/blobs/${digestOf(small)}`)

@@ -113,10 +113,19 @@ async function writeNew(path: string, bytes: Uint8Array, durable: boolean): Prom
   }
 }
 
-async function remove(root: Root, folders: Folders, keys: readonly string[], options: DeleteOptions): Promise<void> {
+async function remove(
+  root: Root,
+  folders: Folders,
+  keys: readonly string[],
+  { durable = true, ordered = false }: DeleteOptions
+): Promise<void> {
   const touched = new Set<string>()
-  for (const key of keys) {
+  for (const [index, key] of keys.entries()) {
     const path = root.pathOf(key)
+    // What goes before the last one, in this call or in one that made nothing durable, stays away when the last one does.
+    if (ordered && durable && index === keys.length - 1) {
+      await Promise.all([...touched, dirname(path)].map(folder => folders.settle(folder)))
+    }
     if (!touched.has(dirname(path))) await root.confine(dirname(path))
     await unlink(path).catch(async error => {
       // A folder is no key.
@@ -127,5 +136,5 @@ async function remove(root: Root, folders: Folders, keys: readonly string[], opt
     })
     touched.add(dirname(path))
   }
-  await folders.prune(touched, { durable: options.durable ?? true })
+  await folders.prune(touched, { durable })
 }

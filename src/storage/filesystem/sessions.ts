@@ -104,6 +104,7 @@ export function isAs(session: UploadState | undefined, from: UploadState | undef
 async function find(root: Root, folder: string): Promise<Session | undefined> {
   let renamed = false
   for (const pauseMs of PAUSES) {
+    if (!renamed && pauseMs > 0) await pause(pauseMs)
     // Most uploads are looked for once, before they begin.
     const names = (await root.stat(folder)) && (await namesIn(root, folder))
     if (!names) {
@@ -117,7 +118,6 @@ async function find(root: Root, folder: string): Promise<Session | undefined> {
       if (stat?.isFile()) return { name, path, writer, atRest: state === 'r', size: stat.size, mtimeMs: stat.mtimeMs }
     }
     renamed = name !== undefined
-    if (!renamed && pauseMs > 0) await pause(pauseMs)
   }
   if (renamed) throw new StorageError('unavailable', `${folder} changes too fast`)
   return undefined

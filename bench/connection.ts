@@ -26,8 +26,9 @@ export interface Connection {
 
 const receiveBytes = 512 * 1024
 
-/** Connects to a server on loopback. */
-export async function openConnection(port: number): Promise<Connection> {
+/** Connects to a server on loopback. With `authorization` every request has that field. */
+export async function openConnection(port: number, authorization?: string): Promise<Connection> {
+  const login = authorization === undefined ? '' : `Authorization: ${authorization}\r\n`
   let reader: ReplyReader | undefined
   let settle: { resolve(reply: Reply): void; reject(error: Error): void } | undefined
   const fail = (error: Error) => settle?.reject(error)
@@ -54,7 +55,7 @@ export async function openConnection(port: number): Promise<Connection> {
       new Promise((resolve, reject) => {
         reader = createReplyReader(method)
         settle = { resolve, reject }
-        const head = `${method} ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n${fields}`
+        const head = `${method} ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n${login}${fields}`
         if (body === undefined) socket.write(`${head}\r\n`, 'latin1')
         else if (body instanceof Uint8Array) {
           socket.cork()

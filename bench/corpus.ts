@@ -15,20 +15,21 @@ export const close = { connection: 'close' }
 
 /** Pushes an image through the API; what is there already is pushed again. */
 export async function pushImage(
-  { url }: Server,
+  { url, peer }: Server,
   repository: string,
   tag: string,
   config: Buffer,
   layers: Buffer[]
 ): Promise<PushedImage> {
+  const common = { ...close, ...(peer.authorization && { authorization: peer.authorization }) }
   for (const blob of [config, ...layers]) {
-    const begun = await expect(202, `${url}/v2/${repository}/blobs/uploads/`, { method: 'POST', headers: close })
-    const headers = { ...close, 'content-type': 'application/octet-stream', 'content-length': blob.length }
+    const begun = await expect(202, `${url}/v2/${repository}/blobs/uploads/`, { method: 'POST', headers: common })
+    const headers = { ...common, 'content-type': 'application/octet-stream', 'content-length': blob.length }
     await expect(201, locationOf(begun, url, { digest: digestOf(blob) }), { method: 'PUT', headers, body: blob })
   }
   const manifest = imageOf(config, layers)
   const body = Buffer.from(JSON.stringify(manifest))
-  const headers = { ...close, 'content-type': imageType }
+  const headers = { ...common, 'content-type': imageType }
   await expect(201, `${url}/v2/${repository}/manifests/${tag}`, { method: 'PUT', headers, body })
   return { manifest, bytes: body, digest: digestOf(body) }
 }

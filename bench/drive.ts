@@ -5,6 +5,9 @@ import type { Figures } from './figures.ts'
 import type { Job, LoadResult } from './load.ts'
 import type { Server } from './server.ts'
 
+/** What is to be done, whoever it is sent to. */
+type Work = Omit<Job, 'port' | 'authorization'>
+
 export interface Driven {
   /** One for each job. */
   results: LoadResult[]
@@ -18,11 +21,12 @@ const program = join(import.meta.dirname, 'load.ts')
  * Puts load on a server, each job from a process of its own. They begin together once all are connected; when the
  * first job has ended the others are stopped.
  */
-export async function drive(server: Server, jobs: Omit<Job, 'port'>[]): Promise<Driven> {
+export async function drive(server: Server, jobs: Work[]): Promise<Driven> {
   const loads = jobs.map(() => fork(program, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] }))
   try {
     const answers = loads.map(answersOf)
-    for (const [index, load] of loads.entries()) load.send({ ...jobs[index], port: server.port })
+    for (const [index, load] of loads.entries())
+      load.send({ ...jobs[index], port: server.port, authorization: server.peer.authorization })
     for (const answer of answers) await answer()
     const before = await server.use()
     for (const load of loads) load.send('go')
@@ -37,14 +41,14 @@ export async function drive(server: Server, jobs: Omit<Job, 'port'>[]): Promise<
 }
 
 /** One job that does small things many times. */
-export async function rateOf(server: Server, job: Omit<Job, 'port'>): Promise<Figures> {
+export async function rateOf(server: Server, job: Work): Promise<Figures> {
   const { results, cpuSeconds } = await drive(server, [job])
   const { done, seconds, p50, p99 } = results[0]!
   return { perSecond: done / seconds, perCpuSecond: done / cpuSeconds, p50, p99 }
 }
 
 /** One job that does something large: how long it took. */
-export async function timeOf(server: Server, job: Omit<Job, 'port'>): Promise<Figures> {
+export async function timeOf(server: Server, job: Work): Promise<Figures> {
   const { results, cpuSeconds } = await drive(server, [job])
   return { seconds: results[0]!.seconds, cpuSeconds }
 }

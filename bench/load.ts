@@ -5,6 +5,7 @@ import { createTask, type Task, type TaskOptions } from './tasks.ts'
 
 export interface Job {
   port: number
+  authorization?: string | undefined
   /** Connections, each with one request at a time. */
   clients: number
   task: TaskOptions
@@ -26,7 +27,9 @@ export interface LoadResult {
 let stopped = false
 const [job] = (await once(process, 'message')) as [Job]
 const perform = createTask(job.task)
-const connections = await Promise.all(Array.from({ length: job.clients }, () => openConnection(job.port)))
+const connections = await Promise.all(
+  Array.from({ length: job.clients }, () => openConnection(job.port, job.authorization))
+)
 const told = once(process, 'message')
 process.send?.('ready')
 await told

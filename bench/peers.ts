@@ -25,6 +25,8 @@ export interface Peer {
   name: PeerName
   title: string
   version: string
+  /** Field that its clients log in with, where it wants a login. */
+  authorization?: string
   /** Writes the configuration that it needs and returns how it is started: as it comes, but with its logs off. */
   command(place: Place): Promise<Command>
 }

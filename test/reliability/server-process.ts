@@ -36,7 +36,15 @@ export async function startServer({ storage, log, port, env = {} }: ServerOption
   const running = await startProgram({
     program: process.execPath,
     args: [program],
-    env: { HOST: '127.0.0.1', PORT: String(listening), LOG_LEVEL: 'warn', LOG_FORMAT: 'json', ...(WORKERS && { WORKERS }), ...kept, ...env },
+    env: {
+      HOST: '127.0.0.1',
+      PORT: String(listening),
+      LOG_LEVEL: 'warn',
+      LOG_FORMAT: 'json',
+      ...(WORKERS && { WORKERS }),
+      ...kept,
+      ...env
+    },
     log,
     ready: async () => [200, 401].includes((await fetch(`${url}/v2/`)).status)
   })

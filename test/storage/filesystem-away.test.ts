@@ -1,4 +1,4 @@
-import { mkdtemp, rename, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -6,6 +6,7 @@ import { createBuffers } from '../../src/storage/buffers.ts'
 import { createFolderSync, createFolders } from '../../src/storage/filesystem/folders.ts'
 import { createObjects } from '../../src/storage/filesystem/objects.ts'
 import { openRoot } from '../../src/storage/filesystem/root.ts'
+import { createUploads } from '../../src/storage/filesystem/uploads.ts'
 
 async function openAway(t: Test, local: boolean) {
   const path = await mkdtemp(join(tmpdir(), 'marina-away-'))
@@ -73,4 +74,24 @@ t.test('nothing is durable that went away with the folder', async t => {
     await leave()
     await t.rejects(sync(join(path, 'gone')), { message: /is gone or was replaced/ })
   }
+})
+
+t.test('an upload that is taken over while it is aborted leaves nothing behind', async t => {
+  const { path, root } = await openAway(t, true)
+  const session = join(path, 'uploads', 'u')
+  const takenOver: typeof root = {
+    ...root,
+    async temporary() {
+      const other = await root.temporary()
+      await mkdir(other)
+      await writeFile(join(other, 'two.claim.w'), 'abc')
+      for (const name of await readdir(session)) await rm(join(session, name))
+      await rename(other, session)
+      return root.temporary()
+    }
+  }
+  await mkdir(session, { recursive: true })
+  await writeFile(join(session, 'one.claim.r'), 'abc')
+  await createUploads(takenOver, createFolders(takenOver), createBuffers(1024 * 1024)).abort('u')
+  for (const folder of ['uploads', 'tmp']) t.strictSame(await readdir(join(path, folder)), [], folder)
 })

@@ -1,4 +1,4 @@
-import { link, opendir, readdir, rename, rmdir, unlink } from 'node:fs/promises'
+import { link, opendir, readdir, rename, rm, rmdir, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Buffers } from '../buffers.ts'
 import type { AppendOptions, Committed, UploadState, UploadStore } from '../driver.ts'
@@ -162,11 +162,12 @@ async function end(file: string): Promise<void> {
  */
 async function abort({ root, sessions }: Store, id: string): Promise<void> {
   const folder = sessions.folderOf(id)
-  const temporary = await root.temporary()
   await root.confine(folder)
   const entries = await opendir(folder).catch(ignoreMissing)
   if (!entries) return root.confirm(folder)
+  let temporary: string
   try {
+    temporary = await root.temporary()
     await rename(folder, temporary)
     for (let entry = await entries.read(); entry; entry = await entries.read()) {
       await unlink(join(temporary, entry.name)).catch(ignoreMissing)
@@ -177,7 +178,8 @@ async function abort({ root, sessions }: Store, id: string): Promise<void> {
   } finally {
     await entries.close()
   }
-  await rmdir(temporary)
+  // Who took the upload over meanwhile has put another folder in its place.
+  await rmdir(temporary).catch(() => rm(temporary, { recursive: true, force: true }))
 }
 
 async function* listUploads({ root, sessions }: Store): AsyncGenerator<{ id: string; ageMs: number }> {

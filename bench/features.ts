@@ -7,6 +7,8 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { hashPassword } from '../src/access/passwords.ts'
 import { withScratch } from '../test/reliability/scratch.ts'
+import { basic } from '../test/support/callers.ts'
+import { medianOf } from './figures.ts'
 import { ownPeer, type Peer, type Place } from './peers.ts'
 import type { Run } from './scenario.ts'
 import { pushScenarios } from './scenarios/pushes.ts'
@@ -62,7 +64,7 @@ async function features(folder: string): Promise<Record<string, Peer>> {
   await writeFile(users, `alice:${await hashPassword('a password')}\n`)
   await writeFile(policy, POLICY)
   const access = { AUTH_HTPASSWD_FILE: users, AUTH_POLICY_FILE: policy }
-  const authorization = `Basic ${Buffer.from('alice:a password').toString('base64')}`
+  const { authorization } = basic('alice', 'a password')
   return {
     'access control': { ...ownPeer(place => ({ ...storageOf(place), ...access })), authorization },
     metrics: ownPeer(place => ({ ...storageOf(place), METRICS_PORT: '0' }))
@@ -83,7 +85,7 @@ async function compare(plain: Server, other: Server, work: string): Promise<stri
     const [without, withIt] = [await costOf(plain, run), await costOf(other, run)]
     costs.push(withIt / without)
   }
-  const cost = costs.sort((a, b) => a - b)[costs.length >> 1]!
+  const cost = medianOf(costs)
   const told = `${cost.toFixed(2)} times the processor time`
   if (cost > LIMIT) throw new Error(told)
   return told

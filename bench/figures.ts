@@ -34,6 +34,9 @@ export interface Results {
   readonly notes: readonly string[]
 }
 
+/** The middle one of some numbers, the greater of two. */
+export const medianOf = (numbers: readonly number[]): number => numbers.toSorted((a, b) => a - b)[numbers.length >> 1]!
+
 export function createResults(): Results {
   const runs = new Map<string, Figures[]>()
   const notes: string[] = []

@@ -9,6 +9,7 @@ import type { Checks } from '../test/reliability/checks.ts'
 import { type Scratch, withScratch } from '../test/reliability/scratch.ts'
 import { startVersitygw } from '../test/s3/servers.ts'
 import { rateOf } from './drive.ts'
+import { medianOf } from './figures.ts'
 import { type Grown, type GrowthRequest, growthRequests, large, seedGrown, small } from './grown.ts'
 import { ownPeer } from './peers.ts'
 import { type Server, startServer } from './server.ts'
@@ -106,13 +107,9 @@ async function compareRequest(pair: Pair, { task, grows }: GrowthRequest, onS3: 
     costs.push(few.perCpuSecond! / many.perCpuSecond!)
     latencies.push(many.p50! / few.p50!)
   }
-  const [cost, latency] = [median(costs), median(latencies)]
+  const [cost, latency] = [medianOf(costs), medianOf(latencies)]
   const told = `${cost.toFixed(2)} times the processor time, ${latency.toFixed(2)} times the latency`
   if (grows) return `${told}: ${grows}`
   if (cost > LIMIT || (latency > LIMIT && !onS3)) throw new Error(told)
   return told
-}
-
-function median(numbers: number[]): number {
-  return numbers.sort((a, b) => a - b)[numbers.length >> 1]!
 }

@@ -13,6 +13,7 @@ import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { parseArgs, promisify } from 'node:util'
 import { createAuthority } from '../test/support/certificates.ts'
+import { medianOf } from './figures.ts'
 import { machine } from './machine.ts'
 
 const run = promisify(execFile)
@@ -60,8 +61,6 @@ async function measure(protocol: '1.1' | '2', port: number, [path = '', ...optio
   return { seconds: (performance.now() - begun) / 1000, cpu: (user + system) / 1e6 }
 }
 
-const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1]!
-
 for (const server of [one, two]) await once(server.listen(0, '127.0.0.1'), 'listening')
 const ports = [one, two].map(server => (server.address() as AddressInfo).port)
 console.log(`${machine()}; medians of ${values.rounds} rounds, HTTP/2 as a multiple of HTTP/1.1\n`)
@@ -73,7 +72,7 @@ for (const [work, options] of Object.entries(works)) {
     ratios.push({ seconds: http2.seconds / http1.seconds, cpu: http2.cpu / http1.cpu })
   }
   const [seconds, cpu] = (['seconds', 'cpu'] as const).map(figure =>
-    median(ratios.map(ratio => ratio[figure])).toFixed(2)
+    medianOf(ratios.map(ratio => ratio[figure])).toFixed(2)
   )
   console.log(`| ${work} | ${seconds} | ${cpu} |`)
 }

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { expect, send } from '../reliability/http.ts'
 import { startServer } from '../reliability/server-process.ts'
+import { basic } from '../support/callers.ts'
 
 const program = join(import.meta.dirname, '../../dist/src/cli.js')
 /** Seconds after which a revoked token is taken nowhere (docs/access.md), and one for a slow machine. */
@@ -24,7 +25,7 @@ export async function robotsWork(storage: Record<string, string>, log: string): 
   const replicas = await Promise.all([startServer(options), startServer(options)])
   try {
     const password = await token('create', '--name', 'ci', '--repository', 'team/**', '--actions', 'pull,push')
-    const headers = { authorization: `Basic ${Buffer.from(`ci:${password}`).toString('base64')}` }
+    const headers = basic('ci', password)
     const upload = (url: string, repository: string) => `${url}/v2/${repository}/blobs/uploads/`
     for (const { url } of replicas) {
       await expect(202, upload(url, 'team/app'), { method: 'POST', headers })

@@ -1,6 +1,6 @@
 import type { Buffers } from '../buffers.ts'
 import { type Answer, divert } from './connections.ts'
-import { createRelay } from './relay.ts'
+import { createRelay, type Relay } from './relay.ts'
 
 /** A shorter body is not worth the connection that it ends. */
 export const LARGE = 4 * 1024 * 1024
@@ -14,9 +14,37 @@ export const LARGE = 4 * 1024 * 1024
  * @throws whatever broke the connection
  */
 export async function* receive(response: Answer, length: number, buffers: Buffers): AsyncGenerator<Uint8Array> {
-  const { socket } = response
   const share = buffers.open(length)
   const relay = createRelay(share)
+  const flow = openFlow(response, length, relay)
+  try {
+    for (;;) {
+      const bytes = relay.take()
+      flow.goOn()
+      if (bytes) yield bytes
+      else if (flow.isOver()) return
+      else await flow.more()
+    }
+  } finally {
+    flow.end()
+    share.end()
+  }
+}
+
+/** What comes into a relay from a connection. */
+interface Flow {
+  /** Reads again, where it was stopped and there is room now. */
+  goOn(): void
+  /** Whether all has come. */
+  isOver(): boolean
+  /** Waits for bytes, or for the last of them. Throws whatever broke the connection. */
+  more(): Promise<void>
+  /** Keeps the connection for another request if that is possible. */
+  end(): void
+}
+
+function openFlow(response: Answer, length: number, relay: Relay): Flow {
+  const { socket } = response
   let left = length
   let stopped = false
   let failure: Error | undefined
@@ -44,29 +72,27 @@ export async function* receive(response: Answer, length: number, buffers: Buffer
   }
   response.on('error', fail)
   response.on('close', () => fail(Object.assign(new Error('the connection was closed'), { code: 'ECONNRESET' })))
-  try {
-    for (;;) {
-      const bytes = relay.take()
-      if (stopped && left > 0 && relay.hasRoom()) {
-        stopped = false
-        socket.resume()
-      }
-      if (bytes) yield bytes
-      else if (left === 0) return
-      else if (failure) throw failure
-      else
-        await new Promise<void>(resolve => {
-          // Whatever comes in one go is taken together.
-          wake = () => {
-            wake = ignore
-            setImmediate(resolve)
-          }
-        })
+  return {
+    goOn: () => {
+      if (!stopped || left === 0 || !relay.hasRoom()) return
+      stopped = false
+      socket.resume()
+    },
+    isOver: () => left === 0,
+    more: () => {
+      if (failure) return Promise.reject(failure)
+      return new Promise(resolve => {
+        // Whatever comes in one go is taken together.
+        wake = () => {
+          wake = ignore
+          setImmediate(resolve)
+        }
+      })
+    },
+    end: () => {
+      giveBack()
+      if (!response.complete) response.destroy()
     }
-  } finally {
-    giveBack()
-    if (!response.complete) response.destroy()
-    share.end()
   }
 }
 

@@ -16,7 +16,7 @@ import { libtrustId, thumbprint } from '../../src/access/token-keys.ts'
 import { createMemory } from '../../src/storage/memory.ts'
 import { openSocket } from '../plugins/edge.ts'
 import { refused } from '../support/answers.ts'
-import { createAuthority } from '../support/certificates.ts'
+import { type Certificate, createAuthority } from '../support/certificates.ts'
 import { digestOf, random } from '../support/images.ts'
 import { issuers, SERVICE, sign } from '../support/issuers.ts'
 import { openRegistry } from '../support/registry.ts'
@@ -217,34 +217,110 @@ function signRaw(header: object, claims: JWTPayload, key: KeyObject): string {
   return `${head}.${signBytes('sha256', Buffer.from(head), dsa).toString('base64url')}`
 }
 
-t.test('certificates that have ended, and those that may sign no others', async t => {
+t.test('a certificate that has ended', async t => {
   const { issuer, clock, invalid, good } = await open(t, 'certified')
   const token = await issuer.token('alice', PULL)
   await good(t, token, 'while the certificate is valid')
   clock.now += 2 * 24 * 3600e3
   await invalid(t, await issuer.token('alice', PULL), 'a day after its end')
-
-  const folder = t.testdir()
-  const authority = createAuthority(join(folder, 'ca'))
-  const leaf = authority.issue('signer')
-  const below = signedBy(join(folder, 'below'), leaf)
-  const tokens = { ...issuer.settings, rootCertsFile: authority.caFile }
-  const { send } = await openRegistry(t, createMemory(), { access: { anonymous: 'none', tokens } })
-  const strip = (pem: Buffer) => pem.toString().replace(/-----[A-Z ]+-----|\s/g, '')
-  const at = Math.floor(Date.now() / 1000)
-  const claims = { ...claimsOf(token), exp: at + 300, nbf: at, iat: at }
-  const statusOf = async (chain: string[], key: Buffer) => {
-    const signed = await sign({ alg: 'ES256', x5c: chain }, claims, createPrivateKey(key))
-    return (await send('GET', '/v2/', { headers: { authorization: `Bearer ${signed}` } })).status
-  }
-  t.equal(await statusOf([strip(leaf.cert)], leaf.key), 200)
-  t.equal(await statusOf([strip(below.cert), strip(leaf.cert)], below.key), 401, 'signed by who is no authority')
 })
 
-function signedBy(folder: string, issuer: { certFile: string; keyFile: string }): { cert: Buffer; key: Buffer } {
-  const authority = createAuthority(folder, issuer)
-  return authority.issue('below')
+/** A registry that trusts one authority, and what it answers to a token of a chain below that. */
+async function openChained(t: Test, now?: () => number) {
+  const folder = t.testdir()
+  const root = createAuthority(join(folder, 'root'))
+  const { settings } = issuers.certified(join(folder, 'issuer'), Date.now)
+  const access = { anonymous: 'none' as const, tokens: { ...settings, rootCertsFile: root.caFile } }
+  const { send } = await openRegistry(t, createMemory(), { access, ...(now && { now }) })
+  const statusOf = async (...chain: Certificate[]) => {
+    const x5c = chain.map(({ cert }) => cert.toString().replace(/-----[A-Z ]+-----|\s/g, ''))
+    const at = Math.floor((now ?? Date.now)() / 1000)
+    const claims = { iss: settings.issuer!, aud: SERVICE, sub: 'mallory', exp: at + 300, access: PULL }
+    const token = signRaw({ alg: 'ES256', x5c }, claims, createPrivateKey(chain[0]!.key))
+    return (await send('GET', '/v2/', { headers: { authorization: `Bearer ${token}` } })).status
+  }
+  let authorities = 0
+  /** What may sign with the key of a certificate, whatever that allows. */
+  const below = (issuer: Certificate) => createAuthority(join(folder, `${++authorities}`), issuer)
+  return { root, below, statusOf }
 }
+
+const AUTHORITY = ['basicConstraints=critical,CA:TRUE', 'keyUsage=critical,keyCertSign,cRLSign']
+
+t.test('a certificate that is signed by one that may sign none', async t => {
+  const { root, below, statusOf } = await openChained(t)
+  const leaf = root.issue('signer')
+  t.equal(await statusOf(leaf), 200, 'a leaf of the root')
+  const good = root.issue('authority', 1, AUTHORITY)
+  t.equal(await statusOf(below(good).issue('signer'), good), 200, 'a leaf of an authority of the root')
+  const notAuthorities: Record<string, string[]> = {
+    'says nothing of it': [],
+    'says that it is none': ['basicConstraints=critical,CA:FALSE'],
+    'may sign tokens alone': ['basicConstraints=critical,CA:TRUE', 'keyUsage=critical,digitalSignature'],
+    'has a key for certificates, and is none': ['basicConstraints=CA:FALSE', 'keyUsage=critical,keyCertSign']
+  }
+  for (const [what, extensions] of Object.entries(notAuthorities)) {
+    const issuer = root.issue('signer', 1, extensions)
+    t.equal(await statusOf(below(issuer).issue('mallory'), issuer), 401, what)
+    const authority = below(issuer).issue('authority', 1, AUTHORITY)
+    t.equal(await statusOf(below(authority).issue('mallory'), authority, issuer), 401, `${what}, farther up`)
+  }
+})
+
+t.test('more authorities in a chain than the one above them allows', async t => {
+  const { root, below, statusOf } = await openChained(t)
+  const limited = (depth: number) => [`basicConstraints=critical,CA:TRUE,pathlen:${depth}`, AUTHORITY[1]!]
+  for (const depth of [0, 1, 200]) {
+    const chain = [root.issue('authority 0', 1, limited(depth))]
+    for (let between = 0; between <= 2; between++) {
+      const [lowest] = chain as [Certificate]
+      const status = await statusOf(below(lowest).issue('signer'), ...chain)
+      t.equal(status, between <= depth ? 200 : 401, `${between} where ${depth} may be`)
+      chain.unshift(below(lowest).issue(`authority ${between + 1}`, 1, AUTHORITY))
+    }
+  }
+  const once = root.issue('authority', 1, limited(0))
+  const renewed = below(once).issue('authority', 1, AUTHORITY)
+  t.equal(await statusOf(below(renewed).issue('signer'), renewed, once), 200, 'a new key of the same one is none more')
+})
+
+t.test('a chain with what nobody here understands and all have to', async t => {
+  const { root, below, statusOf } = await openChained(t)
+  const critical: Record<string, string> = {
+    names: 'nameConstraints=critical,permitted;DNS:example.com',
+    policies: 'policyConstraints=critical,requireExplicitPolicy:0',
+    'an extension of their own': '1.2.3.4=critical,ASN1:UTF8String:no tokens'
+  }
+  for (const [what, extension] of Object.entries(critical)) {
+    const issuer = root.issue('authority', 1, [...AUTHORITY, extension])
+    t.equal(await statusOf(below(issuer).issue('signer'), issuer), 401, `${what}, of an authority`)
+    t.equal(await statusOf(root.issue('signer', 1, [extension])), 401, `${what}, of the signer`)
+  }
+  const known = ['keyUsage=critical,digitalSignature', 'extendedKeyUsage=critical,clientAuth', '1.2.3.4=ASN1:NULL']
+  t.equal(await statusOf(root.issue('signer', 1, known)), 200, 'what is understood, and what nobody has to')
+})
+
+t.test('an authority that has ended or not begun, is another of the same name, or has no key', async t => {
+  const clock = { now: Date.now() }
+  const { root, below, statusOf } = await openChained(t, () => clock.now)
+  const short = root.issue('authority', 1, AUTHORITY)
+  const signer = below(short).issue('signer', 30)
+  const other = root.issue('authority', 1, AUTHORITY)
+  clock.now = Date.now()
+  t.equal(await statusOf(signer, short), 200, 'while it is valid')
+  t.equal(await statusOf(signer, other), 401, 'one of the same name')
+  const damaged = Buffer.from(other.cert.toString().replace(/-----[A-Z ]+-----|\s/g, ''), 'base64')
+  // The curve's name, in the key of the certificate.
+  damaged.write('2a8648ce3d030163', damaged.indexOf('2a8648ce3d030107', 'hex'), 'hex')
+  t.equal(await statusOf(signer, { ...other, cert: Buffer.from(damaged.toString('base64')) }), 401, 'one without a key')
+  clock.now -= 3600e3
+  t.equal(await statusOf(signer, short), 401, 'an hour before')
+  clock.now += 30 * 3600e3
+  t.equal(await statusOf(signer, short), 401, 'after the end of the authority')
+  t.equal(await statusOf(root.issue('signer', 30)), 200, 'of the root, which is still valid')
+  clock.now += 24 * 3600e3
+  t.equal(await statusOf(root.issue('signer', 30)), 401, 'after the end of the root')
+})
 
 t.test('giant tokens, and what is no token', async t => {
   const { issuer, app, answerTo, invalid, good } = await open(t)

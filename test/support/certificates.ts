@@ -12,8 +12,12 @@ export interface Certificate {
 export interface Authority {
   caFile: string
   ca: Buffer
-  /** For this common name: for use by clients, and by servers at 127.0.0.1 and under the name of the documents. */
-  issue(commonName: string, days?: number): Certificate
+  /**
+   * For this common name: for use by clients, and by servers at 127.0.0.1 and under the name of the documents.
+   *
+   * @param extensions more of them, as openssl has them in its files (x509v3_config(5))
+   */
+  issue(commonName: string, days?: number, extensions?: readonly string[]): Certificate
 }
 
 const openssl = (...args: string[]): void => void execFileSync('openssl', args, { stdio: 'pipe' })
@@ -34,12 +38,23 @@ export function createAuthority(folder: string, given?: { certFile: string; keyF
   return {
     caFile,
     ca: readFileSync(caFile),
-    issue(commonName, days = 1) {
+    issue(commonName, days = 1, extensions = []) {
       const id = `${++issued}`
       const [certFile, keyFile, request] = [at(`${id}.pem`), at(`${id}.key`), at(`${id}.csr`)]
-      writeFileSync(at('names'), 'subjectAltName=DNS:localhost,DNS:registry.example.com,IP:127.0.0.1\n')
+      const names = 'subjectAltName=DNS:localhost,DNS:registry.example.com,IP:127.0.0.1'
+      writeFileSync(at('extensions'), [names, ...extensions, ''].join('\n'))
       openssl('req', ...newKey, '-keyout', keyFile, '-out', request, '-subj', `/CN=${commonName}`)
-      const sign = ['-CA', caFile, '-CAkey', caKey, '-CAcreateserial', '-days', String(days), '-extfile', at('names')]
+      const sign = [
+        '-CA',
+        caFile,
+        '-CAkey',
+        caKey,
+        '-CAcreateserial',
+        '-days',
+        String(days),
+        '-extfile',
+        at('extensions')
+      ]
       openssl('x509', '-req', '-in', request, '-out', certFile, ...sign)
       return { certFile, keyFile, cert: readFileSync(certFile), key: readFileSync(keyFile) }
     }

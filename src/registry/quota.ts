@@ -24,6 +24,9 @@ export interface QuotaOptions {
 /** How often a repository is counted at most, in ms. */
 export const COUNTED_EVERY_MS = 60_000
 
+/** How long requests wait for the first count of a repository, in ms: a large one must not hold up its pushes. */
+const FIRST_WAIT_MS = 1000
+
 /** Links listed at once. */
 const PAGE = 1000
 
@@ -32,11 +35,13 @@ interface Count {
   bytes: number | undefined
   /** When the count began, in ms since 1970. */
   begun: number
+  /** It has been made, or has taken as long as requests wait for one. */
+  awaited: Promise<void>
 }
 
 /**
- * What repositories hold and may hold. A repository is counted beside the requests that ask, none of which waits for it:
- * so what it holds is known as of the last minute, and not at all at first.
+ * What repositories hold and may hold. A repository is counted beside the requests that ask, so that what it holds is
+ * known as of the last minute. Only the first count is waited for, and no longer than a second after it began.
  */
 export function createQuota({ storage, rules, log, now = Date.now }: QuotaOptions) {
   const compiled = rules.map(({ pattern, bytes }) => ({ takes: matcherOf(pattern), bytes }))
@@ -48,14 +53,16 @@ export function createQuota({ storage, rules, log, now = Date.now }: QuotaOption
   const limitOf = (repository: string): number | undefined => compiled.find(({ takes }) => takes(repository))?.bytes
 
   /**
-   * Throws `quota-exceeded` where the repository holds as much as it may, or would hold more with these bytes.
+   * Rejects with `quota-exceeded` where the repository holds as much as it may, or would hold more with these bytes.
    *
    * @param bytes 0: nobody knows yet
    */
-  function admit(repository: string, bytes: number): void {
+  async function admit(repository: string, bytes: number): Promise<void> {
     const allowed = limitOf(repository)
     if (allowed === undefined) return
-    const used = countOf(repository)?.bytes
+    const count = countOf(repository)
+    if (count.bytes === undefined) await count.awaited
+    const used = count.bytes
     if (used === undefined || used + Math.max(bytes, 1) <= allowed) return
     const message = `the repository holds about ${bytesText(used)}, and it may hold ${bytesText(allowed)}`
     throw new RegistryError('quota-exceeded', { used, allowed }, { message })
@@ -68,10 +75,10 @@ export function createQuota({ storage, rules, log, now = Date.now }: QuotaOption
   }
 
   /** What was counted last; a count begins where that is long ago. */
-  function countOf(repository: string): Count | undefined {
+  function countOf(repository: string): Count {
     const count = counts.get(repository)
     if (count && now() - count.begun < COUNTED_EVERY_MS) return count
-    const next = { bytes: count?.bytes, begun: now() }
+    const next: Count = { bytes: count?.bytes, begun: now(), awaited: Promise.resolve() }
     counts.set(repository, next)
     counting = counting.then(async () => {
       try {
@@ -80,6 +87,7 @@ export function createQuota({ storage, rules, log, now = Date.now }: QuotaOption
         log.warn({ err: error, repository }, 'could not count what a repository holds for its quota')
       }
     })
+    if (next.bytes === undefined) next.awaited = within(FIRST_WAIT_MS, counting)
     return next
   }
 
@@ -98,7 +106,18 @@ export function createQuota({ storage, rules, log, now = Date.now }: QuotaOption
     }
   }
 
-  return { limitOf, admit, add, counted: () => counting }
+  return { limitOf, admit, add }
+}
+
+/** Settles with the work, or after so many ms. */
+function within(ms: number, work: Promise<void>): Promise<void> {
+  return new Promise(resolve => {
+    const timer = setTimeout(resolve, ms)
+    void work.then(() => {
+      clearTimeout(timer)
+      resolve()
+    })
+  })
 }
 
 export type Quota = ReturnType<typeof createQuota>

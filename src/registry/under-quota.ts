@@ -18,7 +18,7 @@ export function uploadsUnderQuota(uploads: Uploads, quota: Quota): Uploads {
   /** A session that is too large for its repository goes, with its bytes. */
   async function admitSession(repository: string, session: string, bytes: number): Promise<void> {
     try {
-      quota.admit(repository, bytes)
+      await quota.admit(repository, bytes)
     } catch (error) {
       await uploads.cancel(repository, session)
       throw error
@@ -28,7 +28,7 @@ export function uploadsUnderQuota(uploads: Uploads, quota: Quota): Uploads {
   return {
     ...uploads,
     async start(repository, algorithm) {
-      quota.admit(repository, 0)
+      await quota.admit(repository, 0)
       return uploads.start(repository, algorithm)
     },
     async append(repository, session, chunk) {
@@ -47,7 +47,7 @@ export function uploadsUnderQuota(uploads: Uploads, quota: Quota): Uploads {
       if (size !== undefined) quota.add(repository, size + lengthOf(chunk))
     },
     async single(repository, digest, chunk) {
-      quota.admit(repository, lengthOf(chunk))
+      await quota.admit(repository, lengthOf(chunk))
       await uploads.single(repository, digest, chunk)
       quota.add(repository, lengthOf(chunk))
     }
@@ -62,7 +62,7 @@ export function blobsUnderQuota(blobs: Blobs, quota: Quota): Blobs {
       if (quota.limitOf(name) === undefined) return blobs.mount(name, digest, from, readable)
       const visible = from !== undefined && readable?.(from) !== false
       const found = visible ? await blobs.head(from, digest, { relying: false }).catch(unlessUnknown) : undefined
-      quota.admit(name, found?.size ?? 0)
+      await quota.admit(name, found?.size ?? 0)
       const mounted = await blobs.mount(name, digest, from, readable)
       if (mounted && from !== name) {
         quota.add(name, found?.size ?? (await blobs.head(name, digest, { relying: false })).size)

@@ -36,6 +36,8 @@ export interface ClientSetting {
   samples: Samples
   registry: Registry
   checks: Checks
+  /** More of its programs' environment. */
+  env?: NodeJS.ProcessEnv
 }
 
 /** @param setting `name` goes before the checks' names and is the name of the client's folder below `scratch` */
@@ -43,7 +45,7 @@ export async function createClient(setting: ClientSetting): Promise<Client> {
   const { name, url, samples, registry, checks } = setting
   const folder = join(setting.scratch, name)
   await mkdir(folder)
-  const env = clientEnvironment(folder)
+  const env = { ...clientEnvironment(folder), ...setting.env }
   const output: Client['output'] = (program, args, options = {}) =>
     run(program, args, { folder, ...options, env: { ...env, ...options.env } })
   return {

@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
+import { get } from 'node:https'
 import { join } from 'node:path'
 import { freePort, type Program, startProgram } from './program.ts'
 
@@ -19,6 +21,8 @@ export interface ServerOptions {
   port?: number
   /** More of its environment. */
   env?: Record<string, string>
+  /** The issuer of its certificate; default: it speaks plain HTTP. */
+  ca?: Buffer
 }
 
 const program = join(import.meta.dirname, '../../dist/src/cli.js')
@@ -27,10 +31,10 @@ const program = join(import.meta.dirname, '../../dist/src/cli.js')
  * Starts the server on loopback and waits until it answers. It has as many processes as the test's own `WORKERS` says.
  * Throws when it has not been built, or ends, or does not answer in time: the message holds the end of its log.
  */
-export async function startServer({ storage, log, port, env = {} }: ServerOptions): Promise<ServerProcess> {
+export async function startServer({ storage, log, port, env = {}, ca }: ServerOptions): Promise<ServerProcess> {
   if (!existsSync(program)) throw new Error('The server is not built: run `npm run build` first')
   const listening = port ?? (await freePort())
-  const url = `http://127.0.0.1:${listening}`
+  const url = `${ca ? 'https' : 'http'}://127.0.0.1:${listening}`
   const { WORKERS } = process.env
   const kept = typeof storage === 'string' ? { STORAGE_PATH: storage } : storage
   const running = await startProgram({
@@ -46,7 +50,14 @@ export async function startServer({ storage, log, port, env = {} }: ServerOption
       ...env
     },
     log,
-    ready: async () => [200, 401].includes((await fetch(`${url}/v2/`)).status)
+    ready: async () => [200, 401].includes(await statusOf(`${url}/v2/`, ca))
   })
   return { ...running, url, port: listening }
+}
+
+async function statusOf(url: string, ca?: Buffer): Promise<number> {
+  if (!ca) return (await fetch(url)).status
+  const [answer] = await once(get(url, { ca, agent: false }), 'response')
+  answer.resume()
+  return answer.statusCode
 }

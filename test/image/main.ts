@@ -1,22 +1,30 @@
-/** The container image: built, pushed to the registry that runs in it, pulled from there, and run again. */
+/** The container image: built, pushed to the registry that runs in it, pulled from there, and run again; on each platform. */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { chown, mkdir, mkdtemp, readdir, stat, writeFile } from 'node:fs/promises'
+import { chown, mkdir, mkdtemp, open, readdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { run } from '../clients/commands.ts'
 import { expect } from '../reliability/http.ts'
 import { freePort } from '../reliability/program.ts'
 import { withScratch } from '../reliability/scratch.ts'
+import { basic, htpasswdOf, passwordOf } from '../support/callers.ts'
 
-const base = process.env.BASE_IMAGE
-if (!base) throw new Error('BASE_IMAGE names no file: run test/image/run')
+const bases = { amd64: process.env.BASE_IMAGE_AMD64, arm64: process.env.BASE_IMAGE_ARM64 }
+if (!bases.amd64 || !bases.arm64) throw new Error('BASE_IMAGE_… name no files: run test/image/run')
+const [native, other] = process.arch === 'arm64' ? (['arm64', 'amd64'] as const) : (['amd64', 'arm64'] as const)
+/** Runs programs of the other architecture. Named to containers, so that nothing has to be registered with the kernel. */
+const emulator = `/usr/bin/qemu-${other === 'arm64' ? 'aarch64' : 'x86_64'}-static`
+/** In the head of a program or library: e_machine of ELF. */
+const machines = { amd64: 62, arm64: 183 }
 const top = join(import.meta.dirname, '../..')
 const mostAboveBase = 60 * 2 ** 20
+/** Of `{}`. */
+const blob = 'sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a'
 /** What a container gets has to be spelled out where the tests themselves run in a container with few rights. */
 const confined = '--runtime runc --network host --ulimit nofile=1024:1024 --ulimit nproc=1024:1024'.split(' ')
 
-await withScratch(15, async (checks, { folder }) => {
+await withScratch(18, async (checks, { folder }) => {
   const storage = ['--root', `${folder}/root`, '--runroot', `${folder}/run`, '--storage-driver', 'overlay']
   const env = { PATH: process.env.PATH, LANG: 'C.UTF-8', HOME: folder, TMPDIR: folder }
   const command = [...storage, '--cgroup-manager', 'cgroupfs']
@@ -28,25 +36,26 @@ await withScratch(15, async (checks, { folder }) => {
   const check = (name: string, work: () => Promise<string | undefined>) => checks.check(name, work)
   const size = async (image: string) => Number(await podman('image', 'inspect', '--format', '{{.Size}}', image))
   let image = 'marina-distribution'
+  const otherImage = `localhost/${image}-${other}`
 
   /** Runs a container of the image with a folder of its own as /data; the folder tells who owns it. */
-  async function start(options: string[], prepare?: (data: string) => Promise<void>) {
+  async function start(options: string[], prepare?: (data: string) => Promise<void>, command = [image], seconds = 10) {
     const data = await mkdtemp(join(folder, 'data-'))
     await prepare?.(data)
     const port = await freePort()
     const name = `marina-${randomBytes(4).toString('hex')}`
     const own = ['--name', name, '--env', `PORT=${port}`, '--volume', `${data}:/data:Z`]
-    await podman('run', '--detach', ...confined, ...own, ...options, image)
+    await podman('run', '--detach', ...confined, ...own, ...options, ...command)
     const url = `http://127.0.0.1:${port}`
     for (let tries = 0; ; tries++) {
       if (
         await fetch(`${url}/v2/`).then(
-          ({ ok }) => ok,
+          () => true,
           () => false
         )
       )
         break
-      if (tries === 100) throw new Error(`it does not answer\n${await logs(name)}`)
+      if (tries === seconds * 10) throw new Error(`it does not answer\n${await logs(name)}`)
       await sleep(100)
     }
     const user = async () => /^Uid:\s+(\d+)/m.exec(await podman('exec', name, 'cat', '/proc/1/status'))?.[1]
@@ -60,13 +69,26 @@ await withScratch(15, async (checks, { folder }) => {
     return { name, data, url, host: `127.0.0.1:${port}`, user, end }
   }
 
+  /** `localhost/node:24` is for both platforms, as its model is. */
+  async function importBases() {
+    const names = [native, other].map(architecture => `localhost/node-${architecture}`)
+    for (const architecture of [native, other]) {
+      const options = ['--arch', architecture, ...environmentOfNpm()]
+      await podman('import', ...options, bases[architecture] ?? '', `localhost/node-${architecture}`)
+    }
+    await podman('manifest', 'create', 'localhost/node:24', ...names.map(name => `containers-storage:${name}`))
+  }
+  const build = (...options: string[]) =>
+    podman('build', '--isolation', 'chroot', '--build-arg', 'NODE_IMAGE=localhost/node:24', ...options, '.')
+  const id = (name: string) => podman('image', 'inspect', '--format', '{{.Id}}', name)
+
   await check('the image is built as the README has it', async () => {
-    await podman('import', ...environmentOfNpm(), base, 'localhost/node:24')
-    await podman('build', '--isolation', 'chroot', '--build-arg', 'NODE_IMAGE=localhost/node:24', '-t', image, '.')
+    await importBases()
+    await build('-t', image)
     return undefined
   })
   await check('it adds at most 60 MiB to its base', async () => {
-    const added = (await size(image)) - (await size('localhost/node:24'))
+    const added = (await size(image)) - (await size(`localhost/node-${native}`))
     assert.ok(added < mostAboveBase, `${added} bytes`)
     return `${(added / 2 ** 20).toFixed(1)} MiB`
   })
@@ -75,9 +97,9 @@ await withScratch(15, async (checks, { folder }) => {
     const own = `${server.host}/marina/distribution:latest`
     await podman('tag', image, own)
     await podman('push', '--quiet', '--tls-verify=false', own)
-    const id = await podman('image', 'inspect', '--format', '{{.Id}}', own)
+    const pushed = await id(own)
     await podman('rmi', own)
-    assert.equal(await podman('pull', '--quiet', '--tls-verify=false', own), id)
+    assert.equal(await podman('pull', '--quiet', '--tls-verify=false', own), pushed)
     await server.end()
     image = own
     return undefined
@@ -152,6 +174,46 @@ await withScratch(15, async (checks, { folder }) => {
     await assert.rejects(asked, /ended with 1\n.*ECONNREFUSED/)
     return undefined
   })
+  await check(`for ${other} it is built without emulation, and what is compiled in it is for ${other}`, async () => {
+    // Newer builders than podman 4 know by themselves what they run on.
+    await build('--platform', `linux/${other}`, '--build-arg', `BUILDPLATFORM=linux/${native}`, '-t', otherImage)
+    assert.equal(await podman('image', 'inspect', '--format', '{{.Architecture}}', otherImage), other)
+    const root = await podman('image', 'mount', otherImage)
+    const files = await readdir(join(root, 'app'), { recursive: true })
+    const compiled = files.filter(file => file.endsWith('.node')).map(file => join(root, 'app', file))
+    assert.ok(compiled.length > 0, 'there is @node-rs/bcrypt at least')
+    for (const file of [join(root, 'usr/local/bin/node'), ...compiled])
+      assert.equal(await machineOf(file), machines[other], file)
+    await podman('image', 'unmount', otherImage)
+    return `${compiled.length} addon`
+  })
+  await check(`for ${other} it runs, checks a password, takes a push and gives it back`, async () => {
+    const users = join(folder, 'users')
+    await writeFile(users, await htpasswdOf('alice'))
+    const config: { Entrypoint: string[]; Cmd: string[] } = JSON.parse(
+      await podman('image', 'inspect', '--format', '{{json .Config}}', otherImage)
+    )
+    assert.equal(config.Entrypoint[0], 'node')
+    const entrypoint = JSON.stringify([emulator, '/usr/local/bin/node', ...config.Entrypoint.slice(1)])
+    const options = [
+      '--platform',
+      `linux/${other}`,
+      '--volume',
+      `${emulator}:${emulator}:ro`,
+      '--entrypoint',
+      entrypoint
+    ]
+    const login = ['--env', 'AUTH_HTPASSWD_FILE=/users', '--volume', `${users}:/users:ro,Z`]
+    const server = await start([...options, ...login], undefined, [otherImage, ...config.Cmd], 180)
+    await expect(401, `${server.url}/v2/`, { headers: basic('alice', 'another') })
+    const headers = basic('alice', passwordOf('alice'))
+    await pushBlob(server.url, headers)
+    const { body } = await expect(200, `${server.url}/v2/app/blobs/${blob}`, { headers })
+    assert.equal(body.toString(), '{}')
+    assert.equal((await stat(join(server.data, 'content'))).uid, 10001)
+    await server.end()
+    return undefined
+  })
   await podman('rmi', '--all', '--force').catch(() => undefined)
 })
 
@@ -166,7 +228,14 @@ function environmentOfNpm(): string[] {
   return variables.flatMap(variable => ['--change', `ENV ${variable}`])
 }
 
-async function pushBlob(url: string): Promise<void> {
-  const digest = 'sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a'
-  await expect(201, `${url}/v2/app/blobs/uploads/?digest=${digest}`, { method: 'POST', body: Buffer.from('{}') })
+async function machineOf(file: string): Promise<number> {
+  const opened = await open(file)
+  const { buffer } = await opened.read(Buffer.alloc(20)).finally(() => opened.close())
+  assert.equal(buffer.toString('latin1', 1, 4), 'ELF', file)
+  return buffer.readUInt16LE(18)
+}
+
+async function pushBlob(url: string, headers = {}): Promise<void> {
+  const sent = { method: 'POST', headers, body: Buffer.from('{}') }
+  await expect(201, `${url}/v2/app/blobs/uploads/?digest=${blob}`, sent)
 }

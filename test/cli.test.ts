@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { Command } from 'commander'
 import t, { type Test } from 'tap'
@@ -19,6 +19,7 @@ import { age } from './support/age.ts'
 import { type Client, createClient } from './support/client.ts'
 import { type Outcome, runCommand } from './support/commands.ts'
 import { digestOf, IMAGE, INDEX, imageOf, indexOf, json } from './support/images.ts'
+import { cli, top } from './support/program.ts'
 import { type Opened, openRegistry } from './support/registry.ts'
 
 const HOUR = 3_600_000
@@ -275,8 +276,9 @@ t.test('sizes and times as people read them', async t => {
 
 /** Starts the command line in a process of its own. */
 function start(t: Test, env: NodeJS.ProcessEnv, ...args: string[]) {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'src/cli.ts', ...args], {
-    cwd: resolve(import.meta.dirname, '..'),
+  const [program, ...first] = cli
+  const child = spawn(program, [...first, ...args], {
+    cwd: top,
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'pipe', 'pipe']
   })

@@ -2,14 +2,14 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import t from 'tap'
 import { openFilesystem } from '../src/storage/filesystem.ts'
 import { age } from './support/age.ts'
 import { descriptor, digestOf, IMAGE, INDEX, indexOf, json } from './support/images.ts'
+import { cli, top } from './support/program.ts'
 import { openRegistry } from './support/registry.ts'
 
-const top = resolve(import.meta.dirname, '..')
 const DAY = 24 * 60 * 60 * 1000
 
 /** The commands of the document, a block each, in their order. */
@@ -23,9 +23,9 @@ t.test('the commands of docs/operations.md, as they are written, beside a regist
   const [bin, path] = [join(root, 'bin'), join(root, 'srv/registry')]
   mkdirSync(bin)
   mkdirSync(path, { recursive: true })
-  const cli = join(bin, 'marina-distribution')
-  writeFileSync(cli, `#!/bin/sh\ncd ${top} && exec ${process.execPath} --import tsx src/cli.ts "$@"\n`)
-  chmodSync(cli, 0o755)
+  const command = join(bin, 'marina-distribution')
+  writeFileSync(command, `#!/bin/sh\ncd ${top} && exec ${cli.join(' ')} "$@"\n`)
+  chmodSync(command, 0o755)
 
   const registry = await openRegistry(t, await openFilesystem({ path }), { gcIntervalMs: 0 })
   const { digest, bytes } = await registry.pushImage('team/app', 'v1')

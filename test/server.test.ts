@@ -9,7 +9,8 @@ import { buildApp } from '../src/app.ts'
 import { defaults, loadConfig } from '../src/config.ts'
 import { listen } from '../src/listening.ts'
 import { loggerOptions } from '../src/logger.ts'
-import { folder, refuses, run, start, top, until } from './support/server.ts'
+import { top } from './support/program.ts'
+import { folder, refuses, run, start, until } from './support/server.ts'
 
 const CONTENT = 'ten bytes!'
 

@@ -2,16 +2,17 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync, truncateSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { openFilesystem } from '../src/storage/filesystem.ts'
+import { cli, top } from './support/program.ts'
 import { openRegistry } from './support/registry.ts'
 
 /** Runs the command line on a terminal of its own, which util-linux's `script` makes. */
 async function onTerminal(t: Test, storage: string, ...args: string[]): Promise<{ code: number; shown: string }> {
-  const command = [process.execPath, '--import', 'tsx', 'src/cli.ts', ...args].join(' ')
+  const command = [...cli, ...args].join(' ')
   const child = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
-    cwd: resolve(import.meta.dirname, '..'),
+    cwd: top,
     env: { PATH: process.env.PATH, TERM: 'xterm', STORAGE_PATH: storage },
     stdio: ['ignore', 'pipe', 'inherit']
   })

@@ -10,6 +10,7 @@ import { createCalls } from '../src/workers/calls.ts'
 import { pauseAfter } from '../src/workers/slots.ts'
 import { createSum, type Snapshot } from '../src/workers/sum.ts'
 import { digestOf, random } from './support/images.ts'
+import { cli } from './support/program.ts'
 import { folder, type Run, refuses, run, start, until } from './support/server.ts'
 
 interface Line {
@@ -218,7 +219,7 @@ async function childrenOf(pid: number): Promise<number[]> {
   const found: number[] = []
   for (const child of children.trim().split(' ').filter(Boolean).map(Number)) {
     const command = await readFile(`/proc/${child}/cmdline`, 'utf8').catch(() => '')
-    if (command.includes('cli.ts')) found.push(child)
+    if (command.includes(cli.at(-1)!)) found.push(child)
   }
   return found
 }

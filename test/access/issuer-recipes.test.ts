@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
@@ -14,9 +14,9 @@ import { basic, htpasswdOf, passwordOf, withHeaders } from '../support/callers.t
 import { createClient, parse, type Send } from '../support/client.ts'
 import { issuers } from '../support/issuers.ts'
 import { jobs, openIdIssuer } from '../support/oidc.ts'
+import { cli, top } from '../support/program.ts'
 import { challengeIn, withTokens } from '../support/tokens.ts'
 
-const top = resolve(import.meta.dirname, '../..')
 const text = readFileSync(join(top, 'docs/access.md'), 'utf8')
 
 /** The blocks of a part of docs/access.md, in their order. */
@@ -40,7 +40,7 @@ function shim(folder: string, name: string, script: string): void {
 async function start(t: Test, folder: string, command: string): Promise<Send> {
   const port = await freePort()
   // From here on `npm start` is this registry, in the folder of the recipe.
-  shim(folder, 'npm', `exec ${process.execPath} --import ${import.meta.resolve('tsx')} ${join(top, 'src/cli.ts')}`)
+  shim(folder, 'npm', `exec ${cli.join(' ')}`)
   const env = { PATH: `${join(folder, 'bin')}:${process.env.PATH}`, HOST: '127.0.0.1', PORT: String(port) }
   const child = spawn('bash', ['--norc', '-euc', command], {
     cwd: folder,
@@ -137,22 +137,11 @@ t.test('CI with OIDC', async t => {
   await pod.pushImage('tools/one', 'v1')
   const tools = await of(gitlab.token({ ...jobs.gitlab, project_path: 'acme/tools' }))
   t.strictSame(await tools.tags('tools/one'), ['v1'])
+  const [program, ...first] = cli
   const check = (...claims: string[]) =>
-    promisify(execFile)(
-      process.execPath,
-      [
-        '--import',
-        import.meta.resolve('tsx'),
-        join(top, 'src/cli.ts'),
-        'policy',
-        'check',
-        'x',
-        'push',
-        'app',
-        ...claims
-      ],
-      { env: { AUTH_POLICY_FILE: join(folder, 'oidc-policy.yaml') } }
-    ).then(
+    promisify(execFile)(program, [...first, 'policy', 'check', 'x', 'push', 'app', ...claims], {
+      env: { AUTH_POLICY_FILE: join(folder, 'oidc-policy.yaml') }
+    }).then(
       ({ stdout }) => stdout,
       (error: { stdout: string }) => error.stdout
     )

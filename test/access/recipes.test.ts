@@ -3,13 +3,13 @@ import { once } from 'node:events'
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { createAuthority } from '../support/certificates.ts'
+import { cli, top } from '../support/program.ts'
 
-const top = resolve(import.meta.dirname, '../..')
 const DOCUMENT = readFileSync(join(top, 'docs/access.md'), 'utf8')
 const PASSWORD = 'correct horse battery staple'
 const MARK = '-- exit'
@@ -43,7 +43,7 @@ async function scratch(t: Test) {
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   const bin = join(folder, 'bin')
   mkdirSync(bin)
-  const program = `exec ${process.execPath} --import ${import.meta.resolve('tsx')} ${join(top, 'src/cli.ts')}`
+  const program = `exec ${cli.join(' ')}`
   for (const [name, script] of [
     ['marina-distribution', `${program} "$@"`],
     ['npm', `[ "$*" = start ] && ${program}`]
@@ -95,7 +95,7 @@ async function start(t: Test, place: Scratch, lines: readonly string[]): Promise
     server.kill('SIGTERM')
     await ended
   })
-  for (let tries = 0; tries < 600 && !said.includes('listening at') && server.exitCode === null; tries++)
+  for (let tries = 0; tries < 1200 && !said.includes('listening at') && server.exitCode === null; tries++)
     await sleep(50)
   t.match(said, /listening at https:/, 'it starts')
 }

@@ -3,11 +3,10 @@ import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
-
-export const top = resolve(import.meta.dirname, '../..')
+import { cli, top } from './program.ts'
 
 /** A run of the command line. `out` and `err` are what it has written so far. */
 export interface Run {
@@ -20,7 +19,8 @@ export interface Run {
 
 /** Runs the command line as a user would: in a process of its own, with no more environment than is given. */
 export function run(t: Test, env: NodeJS.ProcessEnv, ...args: string[]): Run {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'src/cli.ts', ...args], {
+  const [program, ...first] = cli
+  const child = spawn(program, [...first, ...args], {
     cwd: top,
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'pipe', 'pipe']

@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import { digestOf } from '../reliability/bytes.ts'
 import { freePort, type Program, startProgram } from '../reliability/program.ts'
 import type { Authority } from '../support/certificates.ts'
+import { replaced } from '../support/documents.ts'
 
 const examples = join(import.meta.dirname, '../../examples')
 const HOST = 'registry.example.com'
@@ -70,14 +71,6 @@ export async function startCaddy(folder: string, registry: number, authority: Au
     ready: () => isReady(port, authority.caFile)
   })
   return { running, port, buffered: async () => [] }
-}
-
-/** Each text must be there: a test that replaces nothing would test another file than the one that people read. */
-function replaced(text: string, replacements: Record<string, string>): string {
-  return Object.entries(replacements).reduce((all, [from, to]) => {
-    assert.ok(all.includes(from), `the example has no ${JSON.stringify(from)}`)
-    return all.replaceAll(from, () => to)
-  }, text)
 }
 
 /** curl speaks HTTPS to a name that no server of names knows, and tells what came in. */

@@ -1,7 +1,10 @@
-/** The container image: built, pushed to the registry that runs in it, pulled from there, and run again; on each platform. */
+/**
+ * The container image: built, pushed to the registry that runs in it, pulled from there, and run again; what runs it in
+ * the README and the examples; and the same image for the other platform.
+ */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { chown, mkdir, mkdtemp, open, readdir, stat, writeFile } from 'node:fs/promises'
+import { chown, mkdir, mkdtemp, open, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { run } from '../clients/commands.ts'
@@ -9,6 +12,8 @@ import { expect } from '../reliability/http.ts'
 import { freePort } from '../reliability/program.ts'
 import { withScratch } from '../reliability/scratch.ts'
 import { basic, htpasswdOf, passwordOf } from '../support/callers.ts'
+import { containerEnvironment } from './containers.ts'
+import { checkExamples } from './examples.ts'
 
 const bases = { amd64: process.env.BASE_IMAGE_AMD64, arm64: process.env.BASE_IMAGE_ARM64 }
 if (!bases.amd64 || !bases.arm64) throw new Error('BASE_IMAGE_… name no files: run test/image/run')
@@ -21,18 +26,16 @@ const top = join(import.meta.dirname, '../..')
 const mostAboveBase = 60 * 2 ** 20
 /** Of `{}`. */
 const blob = 'sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a'
-/** What a container gets has to be spelled out where the tests themselves run in a container with few rights. */
-const confined = '--runtime runc --network host --ulimit nofile=1024:1024 --ulimit nproc=1024:1024'.split(' ')
+const node = /^ARG NODE_IMAGE=(\S+)$/m.exec(await readFile(join(top, 'Containerfile'), 'utf8'))![1]!
 
-await withScratch(18, async (checks, { folder }) => {
-  const storage = ['--root', `${folder}/root`, '--runroot', `${folder}/run`, '--storage-driver', 'overlay']
-  const env = { PATH: process.env.PATH, LANG: 'C.UTF-8', HOME: folder, TMPDIR: folder }
-  const command = [...storage, '--cgroup-manager', 'cgroupfs']
+await withScratch(25, async (checks, scratch) => {
+  const { folder } = scratch
+  const env = await containerEnvironment(folder)
   const output = async (program: string, ...args: string[]) =>
     (await run(program, args, { folder: top, env, seconds: 600 })).toString().trim()
-  const podman = (...args: string[]) => output('podman', ...command, ...args)
+  const podman = (...args: string[]) => output('podman', ...args)
   /** Both of its streams. */
-  const logs = (name: string) => output('sh', '-c', 'exec "$@" 2>&1', 'sh', 'podman', ...command, 'logs', name)
+  const logs = (name: string) => output('sh', '-c', 'exec "$@" 2>&1', 'sh', 'podman', 'logs', name)
   const check = (name: string, work: () => Promise<string | undefined>) => checks.check(name, work)
   const size = async (image: string) => Number(await podman('image', 'inspect', '--format', '{{.Size}}', image))
   let image = 'marina-distribution'
@@ -45,7 +48,7 @@ await withScratch(18, async (checks, { folder }) => {
     const port = await freePort()
     const name = `marina-${randomBytes(4).toString('hex')}`
     const own = ['--name', name, '--env', `PORT=${port}`, '--volume', `${data}:/data:Z`]
-    await podman('run', '--detach', ...confined, ...own, ...options, ...command)
+    await podman('run', '--detach', '--network', 'host', ...own, ...options, ...command)
     const url = `http://127.0.0.1:${port}`
     for (let tries = 0; ; tries++) {
       if (
@@ -69,17 +72,16 @@ await withScratch(18, async (checks, { folder }) => {
     return { name, data, url, host: `127.0.0.1:${port}`, user, end }
   }
 
-  /** `localhost/node:24` is for both platforms, as its model is. */
+  /** The base's name is for both platforms, as its model's is. */
   async function importBases() {
     const names = [native, other].map(architecture => `localhost/node-${architecture}`)
     for (const architecture of [native, other]) {
       const options = ['--arch', architecture, ...environmentOfNpm()]
       await podman('import', ...options, bases[architecture] ?? '', `localhost/node-${architecture}`)
     }
-    await podman('manifest', 'create', 'localhost/node:24', ...names.map(name => `containers-storage:${name}`))
+    await podman('manifest', 'create', node, ...names.map(name => `containers-storage:${name}`))
   }
-  const build = (...options: string[]) =>
-    podman('build', '--isolation', 'chroot', '--build-arg', 'NODE_IMAGE=localhost/node:24', ...options, '.')
+  const build = (...options: string[]) => podman('build', ...options, '.')
   const id = (name: string) => podman('image', 'inspect', '--format', '{{.Id}}', name)
 
   await check('the image is built as the README has it', async () => {
@@ -214,6 +216,7 @@ await withScratch(18, async (checks, { folder }) => {
     await server.end()
     return undefined
   })
+  await checkExamples(checks, scratch, env)
   await podman('rmi', '--all', '--force').catch(() => undefined)
 })
 

@@ -12,22 +12,11 @@ import { freePort } from '../reliability/program.ts'
 import { refused, told } from '../support/answers.ts'
 import { basic, htpasswdOf, passwordOf, withHeaders } from '../support/callers.ts'
 import { createClient, parse, type Send } from '../support/client.ts'
+import { blocksToRun } from '../support/documents.ts'
 import { issuers } from '../support/issuers.ts'
 import { jobs, openIdIssuer } from '../support/oidc.ts'
 import { cli, top } from '../support/program.ts'
 import { challengeIn, withTokens } from '../support/tokens.ts'
-
-const text = readFileSync(join(top, 'docs/access.md'), 'utf8')
-
-/** The blocks of a part of docs/access.md, in their order. */
-function blocksOf(title: string): { language: string; body: string }[] {
-  const part = text.split(/^## /m).find(part => part.startsWith(title))
-  if (part === undefined) throw new Error(`docs/access.md has no part ${title}`)
-  return [...part.matchAll(/^```(\w+)\n(.*?)^```$/gms)].map(([, language, body]) => ({
-    language: language!,
-    body: body!
-  }))
-}
 
 /** A program of this name that the commands of a recipe find first. */
 function shim(folder: string, name: string, script: string): void {
@@ -76,7 +65,7 @@ async function start(t: Test, folder: string, command: string): Promise<Send> {
 
 t.test('tokens: a password is sent once', async t => {
   const folder = t.testdir({ users: await htpasswdOf('alice') })
-  const [command] = blocksOf('Tokens: a password is sent once')
+  const [command] = blocksToRun('docs/access.md', 1, 'Tokens: a password is sent once')
   const send = await start(t, folder, command!.body)
   const challenge = challengeIn(await send('GET', '/v2/'))
   t.strictSame(challenge, { realm: 'https://registry.example.com/v2/token', service: 'marina-distribution' })
@@ -94,7 +83,7 @@ t.test('behind an identity provider', async t => {
   const folder = t.testdir({})
   const provider = issuers.docker_auth(join(folder, 'provider'), Date.now)
   copyFileSync(provider.settings.rootCertsFile!, join(folder, 'issuer.pem'))
-  const [command] = blocksOf('Behind an identity provider')
+  const [command] = blocksToRun('docs/access.md', 1, 'Behind an identity provider')
   const send = await start(t, folder, command!.body)
   const alice = createClient(withTokens(send, ({ scope = '' }) => provider.token('alice', parseScopes([scope]))))
   await alice.pushImage('team/app', 'v1')
@@ -109,7 +98,11 @@ t.test('CI with OIDC', async t => {
   t.teardown(() => {
     for (const issuer of [github, gitlab, kubernetes]) issuer.close()
   })
-  const [issuersFile, policyFile, command, workflow] = blocksOf('CI with OIDC')
+  const [issuersFile, policyFile, command, workflow] = blocksToRun(
+    'docs/access.md',
+    1,
+    'CI with OIDC: no secrets in jobs'
+  )
   // The recipe's issuers are here.
   const local = (body: string) =>
     body

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,26 +8,13 @@ import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { createAuthority } from '../support/certificates.ts'
+import { type Block, blocksToRun } from '../support/documents.ts'
 import { cli, top } from '../support/program.ts'
 
-const DOCUMENT = readFileSync(join(top, 'docs/access.md'), 'utf8')
 const PASSWORD = 'correct horse battery staple'
 const MARK = '-- exit'
 
-interface Block {
-  kind: string
-  lines: string[]
-}
-
-/** The blocks of a section, in their order. */
-function blocksOf(title: string): Block[] {
-  const [, section = ''] = DOCUMENT.split(`\n## ${title}`)
-  const [body = ''] = section.split('\n## ')
-  return [...body.matchAll(/^```(\w+)\n(.*?)^```$/gms)].map(([, kind, block]) => ({
-    kind: kind!,
-    lines: block!.trimEnd().split('\n')
-  }))
-}
+const linesOf = ({ body }: Block): string[] => body.trimEnd().split('\n')
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
@@ -103,7 +90,7 @@ async function start(t: Test, place: Scratch, lines: readonly string[]): Promise
 /** Runs the commands of `console` blocks in one shell, and compares what each says with what the document says. */
 async function converse(t: Test, place: Scratch, exported: readonly string[], blocks: readonly Block[]): Promise<void> {
   const steps: { command: string; said: string[] }[] = []
-  for (const line of blocks.flatMap(block => block.lines)) {
+  for (const line of blocks.flatMap(linesOf)) {
     if (line.startsWith('$ ')) steps.push({ command: line.slice(2), said: [] })
     else steps.at(-1)!.said.push(line)
   }
@@ -121,33 +108,29 @@ async function converse(t: Test, place: Scratch, exported: readonly string[], bl
   }
 }
 
-for (const title of [
-  'A private team: users and passwords',
-  'Public reading',
-  'A policy: who may do what, where',
-  'Robots: tokens for CI and other programs',
-  'Certificates of clients'
+for (const blocks of [
+  blocksToRun('docs/access.md', 2, 'A private team: users and passwords'),
+  blocksToRun('docs/access.md', 2, 'Public reading'),
+  blocksToRun('docs/access.md', 2, 'A policy: who may do what, where'),
+  blocksToRun('docs/access.md', 2, 'Robots: tokens for CI and other programs'),
+  blocksToRun('docs/access.md', 1, 'TLS'),
+  blocksToRun('docs/access.md', 2, 'Certificates of clients')
 ]) {
-  t.test(`docs/access.md, as it is written: ${title}`, async t => {
+  t.test(`docs/access.md, as it is written: ${blocks[0]!.heading}`, async t => {
     const place = await scratch(t)
-    const blocks = blocksOf(title)
-    for (const { lines } of blocks.filter(({ kind }) => kind === 'yaml')) {
-      writeFileSync(join(place.folder, lines[0]!.replace('# ', '')), lines.join('\n'))
+    for (const { body } of blocks.filter(({ language }) => language === 'yaml')) {
+      writeFileSync(join(place.folder, /^# (.+)/.exec(body)![1]!), body)
     }
-    const starting = blocks.filter(({ kind }) => kind === 'sh')
+    const starting = blocks.filter(({ language }) => language === 'sh')
     t.equal(starting.length, 1, 'one server')
-    const lines = starting[0]!.lines
+    const lines = linesOf(starting[0]!)
     // Where the section takes the users from before.
     const before = lines.some(line => line.includes('htpasswd alice'))
       ? []
       : ['marina-distribution htpasswd alice >> users']
     await start(t, place, [...(lines.join().includes('=users') ? before : []), ...lines])
     const exported = lines.filter(line => line.startsWith('export '))
-    await converse(
-      t,
-      place,
-      exported,
-      blocks.filter(({ kind }) => kind === 'console')
-    )
+    const spoken = blocks.filter(({ language }) => language === 'console')
+    if (spoken.length > 0) await converse(t, place, exported, spoken)
   })
 }

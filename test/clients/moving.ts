@@ -1,17 +1,15 @@
 /** The commands of docs/moving-in.md as they are written, from one registry to another. */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from '../reliability/http.ts'
 import { environment } from '../reliability/program.ts'
 import { withScratch } from '../reliability/scratch.ts'
 import { type ServerProcess, startServer } from '../reliability/server-process.ts'
+import { blocksToRun } from '../support/documents.ts'
 import { descriptor, digestOf, IMAGE, INDEX, imageOf, indexOf, json, random } from '../support/images.ts'
 import { run } from './commands.ts'
 import { createRegistry } from './registry.ts'
-
-const top = join(import.meta.dirname, '../..')
 
 const TAGS = [
   ['team/app', 'v1'],
@@ -22,10 +20,8 @@ const TAGS = [
 const hostOf = ({ url }: ServerProcess): string => url.replace('http://', '')
 
 await withScratch(10, async (checks, { folder, storage, log }) => {
-  const text = await readFile(join(top, 'docs/moving-in.md'), 'utf8')
-  const [setting, ...blocks] = [...text.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block]) => block!)
-  const [withRegctl, withSkopeo, compareTags, compareDigest] = blocks
-  assert.equal(blocks.length, 4, 'the document has blocks that this test does not know')
+  const blocks = blocksToRun('docs/moving-in.md', 5).map(({ body }) => body)
+  const [setting, withRegctl, withSkopeo, compareTags, compareDigest] = blocks
 
   const start = (name: string) => startServer({ storage: join(storage, name), log })
   const [old, forRegctl, forSkopeo] = [await start('old'), await start('regctl'), await start('skopeo')]

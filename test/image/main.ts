@@ -165,7 +165,8 @@ await withScratch(25, async (checks, scratch) => {
     const asked = podman(
       'run',
       '--rm',
-      ...confined,
+      '--network',
+      'host',
       '--env',
       `PORT=${await freePort()}`,
       '--entrypoint',

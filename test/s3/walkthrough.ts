@@ -6,9 +6,9 @@ import { run } from '../clients/commands.ts'
 import { environment, freePort, type Program, startProgram } from '../reliability/program.ts'
 import { type Scratch, withScratch } from '../reliability/scratch.ts'
 import { startServer } from '../reliability/server-process.ts'
+import { blocksToRun } from '../support/documents.ts'
 
 const root = join(import.meta.dirname, '../..')
-const section = '## With content in S3'
 
 await withScratch(10, async (checks, scratch) => {
   const ports = { 9000: await freePort(), 5000: await freePort() }
@@ -50,12 +50,11 @@ await withScratch(10, async (checks, scratch) => {
 
 /** The four steps of the document's example. */
 async function stepsOf(ports: Record<string, number>, origin: string): Promise<[string, string, string, string]> {
-  const [, after = ''] = (await readFile(join(root, 'README.md'), 'utf8')).split(`\n${section}\n`)
-  const [, example = ''] = /^```sh\n(.*?)^```$/ms.exec(after) ?? []
-  let text = example.replace('copy --insecure alpine ', `copy --insecure ${origin} `)
+  const [example] = blocksToRun('README.md', 1, 'With content in S3')
+  let text = example!.body.replace('copy --insecure alpine ', `copy --insecure ${origin} `)
   for (const [port, free] of Object.entries(ports)) text = text.replaceAll(`:${port}`, `:${free}`)
   const [before, ...steps] = text.split(/^# \d\. .*\n/m)
-  assert.ok(before === '' && steps.length === 4 && text.includes(origin), `README.md, "${section}", has other steps`)
+  assert.ok(before === '' && steps.length === 4 && text.includes(origin), 'the README has other steps')
   return steps.map(step => step.trim()) as [string, string, string, string]
 }
 

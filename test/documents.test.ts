@@ -1,13 +1,13 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { freePort } from './reliability/program.ts'
 import { blocksIn, blocksToRun, isCommands, replaced } from './support/documents.ts'
+import { cli, top } from './support/program.ts'
 
-const top = resolve(import.meta.dirname, '..')
 const read = (file: string): string => readFileSync(join(top, file), 'utf8')
 
 const documents = [
@@ -82,8 +82,7 @@ t.test('README.md, Configuration: the registry starts with the variables that ar
   const [folder, port] = [t.testdir({}), await freePort()]
   // `npm start` builds first; this is the same program as it stands.
   const npm = join(folder, 'npm')
-  const program = `exec ${process.execPath} --import ${import.meta.resolve('tsx')} ${join(top, 'src/cli.ts')}`
-  writeFileSync(npm, `#!/bin/sh\n[ "$*" = start ] && ${program}\n`)
+  writeFileSync(npm, `#!/bin/sh\n[ "$*" = start ] && exec ${cli.join(' ')}\n`)
   chmodSync(npm, 0o755)
   const [block] = blocksToRun('README.md', 1, 'Configuration')
   const command = replaced(block!.body, { '=8080': `=${port}`, '=/srv/registry': `=${join(folder, 'registry')}` })

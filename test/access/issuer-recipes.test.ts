@@ -15,7 +15,7 @@ import { createClient, parse, type Send } from '../support/client.ts'
 import { blocksToRun } from '../support/documents.ts'
 import { issuers } from '../support/issuers.ts'
 import { jobs, openIdIssuer } from '../support/oidc.ts'
-import { cli, top } from '../support/program.ts'
+import { cli } from '../support/program.ts'
 import { challengeIn, withTokens } from '../support/tokens.ts'
 
 /** A program of this name that the commands of a recipe find first. */

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { createAuthority } from '../support/certificates.ts'
 import { type Block, blocksToRun } from '../support/documents.ts'
-import { cli, top } from '../support/program.ts'
+import { cli } from '../support/program.ts'
 
 const PASSWORD = 'correct horse battery staple'
 const MARK = '-- exit'

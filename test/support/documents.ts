@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-
-const top = join(import.meta.dirname, '../..')
+import { top } from './program.ts'
 
 /** A fenced block of a document, and the heading that it stands below. */
 export interface Block {

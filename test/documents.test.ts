@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { freePort } from './reliability/program.ts'
 import { blocksIn, blocksToRun, isCommands, replaced } from './support/documents.ts'
-import { cli, top } from './support/program.ts'
+import { cli, placeProgram, top } from './support/program.ts'
 
 const read = (file: string): string => readFileSync(join(top, file), 'utf8')
 
@@ -81,9 +81,7 @@ t.test('nothing that looks like commands is in a block of another language', asy
 t.test('README.md, Configuration: the registry starts with the variables that are used most', async t => {
   const [folder, port] = [t.testdir({}), await freePort()]
   // `npm start` builds first; this is the same program as it stands.
-  const npm = join(folder, 'npm')
-  writeFileSync(npm, `#!/bin/sh\n[ "$*" = start ] && exec ${cli.join(' ')}\n`)
-  chmodSync(npm, 0o755)
+  placeProgram(folder, 'npm', `[ "$*" = start ] && exec ${cli.join(' ')}`)
   const [block] = blocksToRun('README.md', 1, 'Configuration')
   const command = replaced(block!.body, { '=8080': `=${port}`, '=/srv/registry': `=${join(folder, 'registry')}` })
   const env = { PATH: `${folder}:${process.env.PATH}`, HOST: '127.0.0.1', LOG_LEVEL: 'warn' }

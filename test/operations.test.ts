@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -8,7 +8,7 @@ import { openFilesystem } from '../src/storage/filesystem.ts'
 import { age } from './support/age.ts'
 import { blocksToRun, isCommands } from './support/documents.ts'
 import { descriptor, digestOf, IMAGE, INDEX, indexOf, json } from './support/images.ts'
-import { cli, top } from './support/program.ts'
+import { cli, placeProgram, top } from './support/program.ts'
 import { openRegistry } from './support/registry.ts'
 
 const DAY = 24 * 60 * 60 * 1000
@@ -28,11 +28,8 @@ t.test('the commands of docs/operations.md, as they are written, beside a regist
   const root = mkdtempSync(join(tmpdir(), 'marina-operations-'))
   t.teardown(() => rmSync(root, { recursive: true, force: true }))
   const [bin, path] = [join(root, 'bin'), join(root, 'srv/registry')]
-  mkdirSync(bin)
   mkdirSync(path, { recursive: true })
-  const command = join(bin, 'marina-distribution')
-  writeFileSync(command, `#!/bin/sh\ncd ${top} && exec ${cli.join(' ')} "$@"\n`)
-  chmodSync(command, 0o755)
+  placeProgram(bin, 'marina-distribution', `cd ${top} && exec ${cli.join(' ')} "$@"`)
 
   const registry = await openRegistry(t, await openFilesystem({ path }), { gcIntervalMs: 0 })
   const { digest, bytes } = await registry.pushImage('team/app', 'v1')

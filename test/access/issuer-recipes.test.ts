@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -15,21 +15,14 @@ import { createClient, parse, type Send } from '../support/client.ts'
 import { blocksToRun } from '../support/documents.ts'
 import { issuers } from '../support/issuers.ts'
 import { jobs, openIdIssuer } from '../support/oidc.ts'
-import { cli } from '../support/program.ts'
+import { cli, placeProgram } from '../support/program.ts'
 import { challengeIn, withTokens } from '../support/tokens.ts'
-
-/** A program of this name that the commands of a recipe find first. */
-function shim(folder: string, name: string, script: string): void {
-  mkdirSync(join(folder, 'bin'), { recursive: true })
-  writeFileSync(join(folder, 'bin', name), `#!/bin/sh\n${script}\n`)
-  chmodSync(join(folder, 'bin', name), 0o755)
-}
 
 /** Runs a recipe's command that starts the registry, as it is written, and returns how to send to it. */
 async function start(t: Test, folder: string, command: string): Promise<Send> {
   const port = await freePort()
   // From here on `npm start` is this registry, in the folder of the recipe.
-  shim(folder, 'npm', `exec ${cli.join(' ')}`)
+  placeProgram(join(folder, 'bin'), 'npm', `exec ${cli.join(' ')}`)
   const env = { PATH: `${join(folder, 'bin')}:${process.env.PATH}`, HOST: '127.0.0.1', PORT: String(port) }
   const child = spawn('bash', ['--norc', '-euc', command], {
     cwd: folder,
@@ -157,7 +150,11 @@ async function runWorkflow(t: Test, folder: string, workflow: string, tokenFor: 
   })
   await new Promise<void>(resolve => runner.listen(0, '127.0.0.1', resolve))
   t.teardown(() => runner.close())
-  shim(folder, 'docker', `echo "$@" > ${join(folder, 'docker.args')}; cat > ${join(folder, 'docker.stdin')}`)
+  placeProgram(
+    join(folder, 'bin'),
+    'docker',
+    `echo "$@" > ${join(folder, 'docker.args')}; cat > ${join(folder, 'docker.stdin')}`
+  )
   const [, steps] = /run: \|\n(.*)/s.exec(workflow)!
   const child = spawn('bash', ['--norc', '-euo', 'pipefail', '-c', steps!], {
     cwd: folder,

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { createAuthority } from '../support/certificates.ts'
 import { type Block, blocksToRun } from '../support/documents.ts'
-import { cli } from '../support/program.ts'
+import { cli, placeProgram } from '../support/program.ts'
 
 const PASSWORD = 'correct horse battery staple'
 const MARK = '-- exit'
@@ -29,15 +29,9 @@ async function scratch(t: Test) {
   const folder = mkdtempSync(join(tmpdir(), 'marina-recipes-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   const bin = join(folder, 'bin')
-  mkdirSync(bin)
   const program = `exec ${cli.join(' ')}`
-  for (const [name, script] of [
-    ['marina-distribution', `${program} "$@"`],
-    ['npm', `[ "$*" = start ] && ${program}`]
-  ] as const) {
-    writeFileSync(join(bin, name), `#!/bin/sh\n${script}\n`)
-    chmodSync(join(bin, name), 0o755)
-  }
+  placeProgram(bin, 'marina-distribution', `${program} "$@"`)
+  placeProgram(bin, 'npm', `[ "$*" = start ] && ${program}`)
   const authority = createAuthority(join(folder, 'ca'))
   const [server, robot] = [authority.issue('registry.example.com'), authority.issue('robot')]
   for (const [from, to] of [

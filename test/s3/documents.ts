@@ -1,6 +1,6 @@
 /** `documents.ts`: the commands of docs/s3.md and of the backup of a bucket, as they are written but for who is asked. */
 import assert from 'node:assert/strict'
-import { chmod, mkdir, writeFile } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { run } from '../clients/commands.ts'
 import { expect } from '../reliability/http.ts'
@@ -8,6 +8,7 @@ import { environment, freePort, type Program, startProgram } from '../reliabilit
 import { withScratch } from '../reliability/scratch.ts'
 import { startServer } from '../reliability/server-process.ts'
 import { blocksToRun, replaced } from '../support/documents.ts'
+import { placeProgram } from '../support/program.ts'
 
 const cli = join(import.meta.dirname, '../../dist/src/cli.js')
 const keys = { AWS_ACCESS_KEY_ID: 'registry', AWS_SECRET_ACCESS_KEY: 'registry-secret' }
@@ -16,14 +17,8 @@ const DIGEST = 'sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61
 
 await withScratch(15, async (checks, { folder, log }) => {
   const bin = join(folder, 'bin')
-  await mkdir(bin)
-  for (const [name, command] of [
-    ['npm', '[ "$*" = start ] && exec marina-distribution'],
-    ['marina-distribution', `exec ${process.execPath} ${cli} "$@"`]
-  ] as const) {
-    await writeFile(join(bin, name), `#!/bin/sh\n${command}\n`)
-    await chmod(join(bin, name), 0o755)
-  }
+  placeProgram(bin, 'npm', '[ "$*" = start ] && exec marina-distribution')
+  placeProgram(bin, 'marina-distribution', `exec ${process.execPath} ${cli} "$@"`)
   const path = `${bin}:${process.env.PATH}`
   const shell = async (script: string, env: Record<string, string>) =>
     (await run('bash', ['-euc', script], { folder, env: environment({ HOME: folder, ...env, PATH: path }) })).toString()

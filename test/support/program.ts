@@ -1,3 +1,4 @@
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 
 export const top = resolve(import.meta.dirname, '../..')
@@ -13,3 +14,10 @@ const built: Command = ['/usr/bin/env', '-u', 'NODE_OPTIONS', process.execPath, 
  * by itself takes the source, so that what was built before the last change is never tested.
  */
 export const cli: Command = process.env.TEST_CLI === 'built' ? built : source
+
+/** Puts a program into a folder that commands of a document find before all others. */
+export function placeProgram(folder: string, name: string, script: string): void {
+  mkdirSync(folder, { recursive: true })
+  writeFileSync(join(folder, name), `#!/bin/sh\n${script}\n`)
+  chmodSync(join(folder, name), 0o755)
+}

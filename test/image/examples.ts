@@ -5,16 +5,15 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { run } from '../clients/commands.ts'
 import type { Checks } from '../reliability/checks.ts'
-import { expect } from '../reliability/http.ts'
 import { freePort } from '../reliability/program.ts'
 import type { Scratch } from '../reliability/scratch.ts'
+import { pushSmallBlob } from '../reliability/small-blob.ts'
 import { startMinio } from '../s3/servers.ts'
 import { blocksToRun, replaced } from '../support/documents.ts'
+import { top } from '../support/program.ts'
 
-const top = join(import.meta.dirname, '../..')
 const examples = join(top, 'examples')
 const USERS = 'alice:$2y$05$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy\n'
-const DIGEST = 'sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a'
 
 /** @param env where podman finds the image, and Node.js's image below the name that the Containerfile has */
 export async function checkExamples(checks: Checks, { folder, ...scratch }: Scratch, env: NodeJS.ProcessEnv) {
@@ -111,7 +110,7 @@ async function answering(url: string): Promise<void> {
 
 async function push(url: string): Promise<void> {
   await answering(`${url}/v2/`)
-  await expect(201, `${url}/v2/app/blobs/uploads/?digest=${DIGEST}`, { method: 'POST', body: Buffer.from('{}') })
+  await pushSmallBlob(url)
 }
 
 /** The lines of a unit, a key each. */

@@ -11,6 +11,7 @@ import { run } from '../clients/commands.ts'
 import { expect } from '../reliability/http.ts'
 import { freePort } from '../reliability/program.ts'
 import { withScratch } from '../reliability/scratch.ts'
+import { pushSmallBlob, SMALL_BLOB } from '../reliability/small-blob.ts'
 import { basic, htpasswdOf, passwordOf } from '../support/callers.ts'
 import { containerEnvironment } from './containers.ts'
 import { checkExamples } from './examples.ts'
@@ -24,8 +25,6 @@ const emulator = `/usr/bin/qemu-${other === 'arm64' ? 'aarch64' : 'x86_64'}-stat
 const machines = { amd64: 62, arm64: 183 }
 const top = join(import.meta.dirname, '../..')
 const mostAboveBase = 60 * 2 ** 20
-/** Of `{}`. */
-const blob = 'sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a'
 const node = /^ARG NODE_IMAGE=(\S+)$/m.exec(await readFile(join(top, 'Containerfile'), 'utf8'))![1]!
 
 await withScratch(25, async (checks, scratch) => {
@@ -109,7 +108,7 @@ await withScratch(25, async (checks, scratch) => {
   await check('what was pulled runs, and an empty folder of root goes to a user of its own', async () => {
     const server = await start([])
     assert.equal(await server.user(), '10001')
-    await pushBlob(server.url)
+    await pushSmallBlob(server.url)
     assert.equal((await stat(join(server.data, 'content'))).uid, 10001)
     assert.match(await podman('exec', server.name, 'marina-distribution', 'gc', '--dry-run'), /Nothing was changed/)
     await podman('exec', server.name, 'node', '/app/dist/src/container/health.js')
@@ -119,7 +118,7 @@ await withScratch(25, async (checks, scratch) => {
   await check('a folder keeps its owner, be it a user or root', async () => {
     const anothers = await start([], data => chown(data, 4321, 4321))
     assert.equal(await anothers.user(), '4321')
-    await pushBlob(anothers.url)
+    await pushSmallBlob(anothers.url)
     assert.equal((await stat(join(anothers.data, 'content'))).uid, 4321)
     await anothers.end()
     const roots = await start([], data => writeFile(join(data, 'something'), ''))
@@ -136,7 +135,7 @@ await withScratch(25, async (checks, scratch) => {
   await check('another user stays who it is', async () => {
     const server = await start(['--user', '2000:3000'], data => chown(data, 2000, 3000))
     assert.equal(await server.user(), '2000')
-    await pushBlob(server.url)
+    await pushSmallBlob(server.url)
     assert.ok((await readdir(server.data)).includes('content'))
     await server.end()
     return undefined
@@ -155,7 +154,7 @@ await withScratch(25, async (checks, scratch) => {
       '/var/lib/registry'
     ])
     assert.match(await logs(server.name), /became STORAGE_PATH=\/var\/lib\/registry; .* became DELETE_ENABLED=false/)
-    await pushBlob(server.url)
+    await pushSmallBlob(server.url)
     assert.deepEqual(await readdir(server.data), [])
     await server.end()
     return undefined
@@ -210,8 +209,8 @@ await withScratch(25, async (checks, scratch) => {
     const server = await start([...options, ...login], undefined, [otherImage, ...config.Cmd], 180)
     await expect(401, `${server.url}/v2/`, { headers: basic('alice', 'another') })
     const headers = basic('alice', passwordOf('alice'))
-    await pushBlob(server.url, headers)
-    const { body } = await expect(200, `${server.url}/v2/app/blobs/${blob}`, { headers })
+    await pushSmallBlob(server.url, 'app', headers)
+    const { body } = await expect(200, `${server.url}/v2/app/blobs/${SMALL_BLOB}`, { headers })
     assert.equal(body.toString(), '{}')
     assert.equal((await stat(join(server.data, 'content'))).uid, 10001)
     await server.end()
@@ -237,9 +236,4 @@ async function machineOf(file: string): Promise<number> {
   const { buffer } = await opened.read(Buffer.alloc(20)).finally(() => opened.close())
   assert.equal(buffer.toString('latin1', 1, 4), 'ELF', file)
   return buffer.readUInt16LE(18)
-}
-
-async function pushBlob(url: string, headers = {}): Promise<void> {
-  const sent = { method: 'POST', headers, body: Buffer.from('{}') }
-  await expect(201, `${url}/v2/app/blobs/uploads/?digest=${blob}`, sent)
 }

@@ -7,13 +7,12 @@ import { expect } from '../reliability/http.ts'
 import { environment, freePort, type Program, startProgram } from '../reliability/program.ts'
 import { withScratch } from '../reliability/scratch.ts'
 import { startServer } from '../reliability/server-process.ts'
+import { pushSmallBlob, SMALL_BLOB } from '../reliability/small-blob.ts'
 import { blocksToRun, replaced } from '../support/documents.ts'
 import { placeProgram } from '../support/program.ts'
 
 const cli = join(import.meta.dirname, '../../dist/src/cli.js')
 const keys = { AWS_ACCESS_KEY_ID: 'registry', AWS_SECRET_ACCESS_KEY: 'registry-secret' }
-const BLOB = Buffer.from('{}')
-const DIGEST = 'sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a'
 
 await withScratch(15, async (checks, { folder, log }) => {
   const bin = join(folder, 'bin')
@@ -40,8 +39,7 @@ await withScratch(15, async (checks, { folder, log }) => {
     const running = await begin(block, { HOST: '127.0.0.1', PORT: String(port), ...env }, `${url}/v2/`)
     return { ...running, url }
   }
-  const push = (url: string) =>
-    expect(201, `${url}/v2/team/app/blobs/uploads/?digest=${DIGEST}`, { method: 'POST', body: BLOB })
+  const push = (url: string) => pushSmallBlob(url, 'team/app')
 
   /** An S3 server of a region, with the buckets of the examples, that stands for the one of a provider. */
   async function provider(region: string) {
@@ -108,7 +106,7 @@ await withScratch(15, async (checks, { folder, log }) => {
     await shell(moving!.body, env)
     const settings = { STORAGE_DRIVER: 's3', S3_ENDPOINT: endpoint, S3_REGION: 'eu-central-1', ...keys }
     const second = await startServer({ storage: { ...settings, S3_BUCKET: 'my-images' }, log })
-    await expect(200, `${second.url}/v2/team/app/blobs/${DIGEST}`)
+    await expect(200, `${second.url}/v2/team/app/blobs/${SMALL_BLOB}`)
     await second.stop()
     await shell('aws s3 sync --quiet s3://my-images s3://images', env)
     const [backup] = blocksToRun('docs/operations.md', 1, 'Backup of a bucket')

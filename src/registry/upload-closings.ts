@@ -51,6 +51,8 @@ export function createClosings({ storage, blobs, endings, hashes, smallBytes }: 
     if (actual !== digest) {
       if (recorded && !(await end(session, NO_BLOB))) return endedByAnother()
       if (!committed.existed) await storage.delete([key], { durable: false })
+      // Not what was sent: another request's, or what some S3 servers keep of a connection that broke.
+      if (state && committed.size !== state.size) throw new RegistryError('upload-unknown')
       throw new RegistryError('digest-mismatch', { digest, actual })
     }
     // Which content it is goes into the ending, so that nobody links the session's own once it may be deleted.

@@ -15,6 +15,13 @@ export interface Met {
   refusals: number
   /** Downloads that broke off, and bodies that were refused before all of them was sent: that ends a connection. */
   broken: number
+  /** Uploads that were begun anew. */
+  anew: number
+}
+
+export interface PatientOptions {
+  /** The server may keep a part of an object, and the client then begins its upload anew (docs/s3.md). Default false. */
+  torn?: boolean
 }
 
 /** A client that puts up with 503 and with nothing else: it repeats what was refused, and goes on where an upload stands. */
@@ -30,8 +37,8 @@ export interface PatientClient {
   pull(path: string): Promise<Buffer>
 }
 
-export function createPatientClient(url: string): PatientClient {
-  const met: Met = { refusals: 0, broken: 0 }
+export function createPatientClient(url: string, { torn = false }: PatientOptions = {}): PatientClient {
+  const met: Met = { refusals: 0, broken: 0, anew: 0 }
 
   /** Undefined when it was refused. */
   async function tryOnce(statuses: readonly number[], to: URL, sent?: Sent): Promise<Answer | undefined> {
@@ -66,6 +73,11 @@ export function createPatientClient(url: string): PatientClient {
   }
 
   async function pushChunks(repository: string, bytes: Buffer, chunk: number): Promise<void> {
+    while (!(await pushOnce(repository, bytes, chunk))) met.anew++
+  }
+
+  /** False: it has to be begun anew. */
+  async function pushOnce(repository: string, bytes: Buffer, chunk: number): Promise<boolean> {
     let session = locationOf(await ask([202], `/v2/${repository}/blobs/uploads/`, { method: 'POST' }), url)
     let at = 0
     while (bytes.length - at > chunk) {
@@ -77,21 +89,25 @@ export function createPatientClient(url: string): PatientClient {
       assert.ok(stands.at >= at && stands.at <= at + chunk, `the session stands at ${stands.at}`)
       ;({ at, session } = stands)
     }
-    await close(session, bytes, at)
+    return close(session, bytes, at)
   }
 
-  async function close(begun: URL, bytes: Buffer, from: number): Promise<void> {
+  /** False as above. */
+  async function close(begun: URL, bytes: Buffer, from: number): Promise<boolean> {
     let [session, at] = [begun, from]
-    await again(async () => {
+    const ends = torn ? [201, 404] : [201]
+    const { status } = await again(async () => {
       const closing = new URL(session)
       closing.searchParams.set('digest', digestOf(bytes))
-      const answer = await tryOnce([201], closing, { method: 'PUT', headers: octets, body: bytes.subarray(at) })
-      if (answer)
-        return answer
-        // What is committed already needs nothing more than its end.
-      ;({ at, session } = (await offsetOf(session)) ?? { at: bytes.length, session })
+      const answer = await tryOnce(ends, closing, { method: 'PUT', headers: octets, body: bytes.subarray(at) })
+      if (answer) return answer
+      // What is committed already needs nothing more than its end.
+      const stands = (await offsetOf(session)) ?? { at: bytes.length, session }
+      at = stands.at
+      session = stands.session
       return undefined
     })
+    return status === 201
   }
 
   return {

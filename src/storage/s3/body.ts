@@ -46,13 +46,18 @@ export function readBody(
   }
 }
 
+/** Reads a stretch of an object, and asks again where the first request fails as well. */
+export function readStretch(bucket: Bucket, key: string, stretch: Stretch): AsyncIterable<Uint8Array> {
+  return resuming(bucket, key, undefined, stretch)
+}
+
 async function* resuming(
   bucket: Bucket,
   key: string,
   etag: string | undefined,
   { start, end }: Stretch,
-  first: Answer | undefined,
-  buffers: Buffers | undefined
+  first?: Answer,
+  buffers?: Buffers
 ): AsyncGenerator<Uint8Array> {
   let body = first
   for (let tried = 0; start <= end; ) {

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
-import { GetObjectCommand, PutObjectCommand, UploadPartCommand } from '@aws-sdk/client-s3'
+import { PutObjectCommand, UploadPartCommand } from '@aws-sdk/client-s3'
 import { StorageError } from '../driver.ts'
-import { readBody } from './body.ts'
+import { readStretch } from './body.ts'
 import type { Bucket } from './bucket.ts'
 import { isAbsent, patiently } from './errors.ts'
 import { remove } from './objects.ts'
@@ -103,8 +103,7 @@ interface Body {
 async function* bytesOf(bucket: Bucket, id: string, { tails, memory }: Run): AsyncGenerator<Uint8Array> {
   for (const { key, size } of tails) {
     try {
-      const answer = await bucket.client.send(new GetObjectCommand(bucket.at(key)))
-      yield* readBody(bucket, key, answer, { start: 0, end: size - 1 })
+      yield* readStretch(bucket, key, { start: 0, end: size - 1 })
     } catch (error) {
       if (isAbsent(error)) throw conflict(id, error)
       throw error

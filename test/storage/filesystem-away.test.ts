@@ -5,7 +5,7 @@ import t, { type Test } from 'tap'
 import { createBuffers } from '../../src/storage/buffers.ts'
 import { createFolderSync, createFolders } from '../../src/storage/filesystem/folders.ts'
 import { createObjects } from '../../src/storage/filesystem/objects.ts'
-import { openRoot } from '../../src/storage/filesystem/root.ts'
+import { openRoot, type Root } from '../../src/storage/filesystem/root.ts'
 import { createUploads } from '../../src/storage/filesystem/uploads.ts'
 
 async function openAway(t: Test, local: boolean) {
@@ -94,4 +94,65 @@ t.test('an upload that is taken over while it is aborted leaves nothing behind',
   await writeFile(join(session, 'one.claim.r'), 'abc')
   await createUploads(takenOver, createFolders(takenOver), createBuffers(1024 * 1024)).abort('u')
   for (const folder of ['uploads', 'tmp']) t.strictSame(await readdir(join(path, folder)), [], folder)
+})
+
+/** A root that leaves at the `n`th look (from 1) of an operation, and is back when somebody asks whether it is there. */
+function leavingAt({ root, leave, comeBack }: Awaited<ReturnType<typeof openAway>>, n: number) {
+  let [looks, away] = [0, false]
+  const back = async (): Promise<void> => {
+    if (away) await comeBack()
+    away = false
+  }
+  const look = async <T>(find: () => Promise<T>): Promise<T> => {
+    const seen = await find()
+    if (++looks === n) {
+      await leave()
+      away = true
+    }
+    return seen
+  }
+  const leaving: Root = {
+    ...root,
+    stat: path => look(() => root.stat(path)),
+    confine: path => look(() => root.confine(path)),
+    temporary: () => look(() => root.temporary()),
+    confirm: async missing => {
+      await back()
+      await root.confirm(missing)
+    }
+  }
+  return { root: leaving, back, looks: () => looks }
+}
+
+t.test("an upload whose folder was away for a moment is nobody else's", async t => {
+  type Uploads = ReturnType<typeof createUploads>
+  const key = 'content/c'
+  const uploadsOf = (root: Root) => createUploads(root, createFolders(root), createBuffers(1024 * 1024))
+  const bytes = async function* () {
+    yield Buffer.from('abc')
+  }
+  const works: Record<string, (uploads: Uploads) => Promise<unknown>> = {
+    'an append': uploads => uploads.append('u', bytes(), { from: { size: 3, writer: 'one' }, writer: 'two', key }),
+    'a commit': uploads => uploads.commit('u', key, { size: 3, writer: 'one' })
+  }
+  for (const [what, work] of Object.entries(works)) {
+    for (const atRest of [true, false]) {
+      let refused = 0
+      for (let n = 1, looks = n; n <= looks; n++) {
+        const away = await openAway(t, true)
+        await mkdir(join(away.path, 'uploads'))
+        await uploadsOf(away.root).append('u', bytes(), { from: undefined, writer: 'one', key, closing: !atRest })
+        const leaving = leavingAt(away, n)
+        const failure = await work(uploadsOf(leaving.root)).then(
+          () => undefined,
+          error => error
+        )
+        await leaving.back()
+        looks = leaving.looks()
+        t.not(failure?.fault, 'conflict', `${what} while the folder is away after look ${n}`)
+        if (failure) refused++
+      }
+      t.ok(refused > 0, `${what} is refused then`)
+    }
+  }
 })

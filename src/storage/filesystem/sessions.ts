@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
 import { StorageError, type UploadState } from '../driver.ts'
 import { codeOf, ignoreMissing, isMissing } from './errors.ts'
-import { type Root, UPLOADS } from './root.ts'
+import { found, type Root, UPLOADS } from './root.ts'
 
 /*
  * An upload is a folder `uploads/<id>` that holds one file, `<writer>.<claim>.r` while nobody writes to it and
@@ -78,14 +78,14 @@ export function createSessions(root: Root): Sessions {
       if (!isAs(session, from)) throw conflict(id)
       if (!session) return { id, name, ...(await begin(root, folder, name)) }
       const takes =
-        session.atRest || resume(session) ? takeAtRest(session, folder, name) : copy(root, session, folder, name)
+        session.atRest || resume(session) ? takeAtRest(root, session, folder, name) : copy(root, session, folder, name)
       return { id, name, ...(await takes) }
     },
     rest: async claim => {
-      await renameOrConflict(claim.path, claim.path.replace(/w$/, 'r'), claim.id)
+      await renameOrConflict(root, claim.path, claim.path.replace(/w$/, 'r'), claim.id)
     },
     keep: async claim => {
-      if (!(await root.stat(claim.path))) throw conflict(claim.id)
+      if (!(await found(root, claim.path, () => root.stat(claim.path)))) throw conflict(claim.id)
       kept.set(claim.path, claim.name)
     }
   }
@@ -106,11 +106,8 @@ async function find(root: Root, folder: string): Promise<Session | undefined> {
   for (const pauseMs of PAUSES) {
     if (!renamed && pauseMs > 0) await pause(pauseMs)
     // Most uploads are looked for once, before they begin.
-    const names = (await root.stat(folder)) && (await namesIn(root, folder))
-    if (!names) {
-      await root.confirm(folder)
-      return undefined
-    }
+    const names = await found(root, folder, async () => (await root.stat(folder)) && (await namesIn(root, folder)))
+    if (!names) return undefined
     const [name, writer, state] = names.map(entry => FILE_NAME.exec(entry)).find(match => match) ?? []
     if (name && writer) {
       const path = join(folder, name)
@@ -144,13 +141,18 @@ async function begin(root: Root, folder: string, name: string): Promise<Omit<Cla
   return { path: join(folder, name), handle, size: 0, fresh: true }
 }
 
-async function takeAtRest(session: Session, folder: string, name: string): Promise<Omit<Claim, 'id' | 'name'>> {
+async function takeAtRest(
+  root: Root,
+  session: Session,
+  folder: string,
+  name: string
+): Promise<Omit<Claim, 'id' | 'name'>> {
   const path = join(folder, name)
-  const handle = await open(session.path, GO_ON).catch(error => {
-    throw isMissing(error) ? conflict(folder, error) : error
+  const handle = await open(session.path, GO_ON).catch(async error => {
+    throw await lost(root, session.path, folder, error)
   })
   try {
-    await renameOrConflict(session.path, path, folder)
+    await renameOrConflict(root, session.path, path, folder)
   } catch (error) {
     await handle.close()
     throw error
@@ -165,12 +167,12 @@ async function copy(root: Root, session: Session, folder: string, name: string):
   await mkdir(temporary)
   let handle: FileHandle | undefined
   try {
-    await copyFile(session.path, copied, constants.COPYFILE_FICLONE).catch(error => {
-      throw isMissing(error) ? conflict(folder, error) : error
+    await copyFile(session.path, copied, constants.COPYFILE_FICLONE).catch(async error => {
+      throw await lost(root, session.path, folder, error)
     })
     if ((await stat(copied)).size !== session.size) throw conflict(folder)
     handle = await open(copied, GO_ON)
-    await renameOrConflict(session.path, old, folder)
+    await renameOrConflict(root, session.path, old, folder)
     await renameFolder(temporary, folder)
   } catch (error) {
     await handle?.close()
@@ -196,10 +198,17 @@ async function renameFolder(temporary: string, folder: string): Promise<void> {
   }
 }
 
-async function renameOrConflict(from: string, to: string, upload: string): Promise<void> {
+async function renameOrConflict(root: Root, from: string, to: string, upload: string): Promise<void> {
   try {
     await rename(from, to)
   } catch (error) {
-    throw isMissing(error) ? conflict(upload, error) : error
+    throw await lost(root, from, upload, error)
   }
+}
+
+/** What to throw when a file was missing: somebody else took the upload over, if it was not the root that was away. */
+async function lost(root: Root, path: string, upload: string, error: unknown): Promise<unknown> {
+  if (!isMissing(error)) return error
+  const back = await found(root, path, () => root.stat(path))
+  return back ? new StorageError('unavailable', `${path} was away`, { cause: error }) : conflict(upload, error)
 }

@@ -216,6 +216,20 @@ await withScratch(25, async (checks, scratch) => {
     await server.end()
     return undefined
   })
+  await check('the images for both are pushed as one, and each platform gets its own', async () => {
+    const server = await start([])
+    const both = `${server.host}/marina/both:latest`
+    const images = { [native]: image, [other]: otherImage }
+    await podman('manifest', 'create', 'both')
+    for (const name of Object.values(images)) await podman('manifest', 'add', 'both', `containers-storage:${name}`)
+    await podman('manifest', 'push', '--all', '--quiet', '--tls-verify=false', 'both', `docker://${both}`)
+    for (const [architecture, name] of Object.entries(images)) {
+      const pulled = await podman('pull', '--quiet', '--tls-verify=false', '--platform', `linux/${architecture}`, both)
+      assert.equal(pulled, await id(name), architecture)
+    }
+    await server.end()
+    return undefined
+  })
   await checkExamples(checks, scratch, env)
   await podman('rmi', '--all', '--force').catch(() => undefined)
 })

@@ -22,8 +22,11 @@ interface FolderNames {
   readonly names: readonly string[]
   /** Times of last change by index, filled in as they are asked for. */
   readonly times: (number | undefined)[]
-  readonly stat: Stats
+  readonly state: FolderState
 }
+
+/** By what to know whether a folder is as it was. A whole `Stats` with its dates is ten times as large. */
+type FolderState = Pick<Stats, 'ctimeMs' | 'mtimeMs' | 'ino'>
 
 /** See `ObjectStore.list`. */
 export interface Listing {
@@ -151,8 +154,9 @@ function createFolderNames(root: Root): NamesOfFolders {
     await root.confine(folder)
     const names = await namesIn(folder)
     if (!names) return undefined
-    const read = { names, times: [], stat }
-    if (root.local && startedAt - stat.ctimeMs > tickOf(stat) && isSame(stat, await root.stat(folder))) {
+    const { ctimeMs, mtimeMs, ino } = stat
+    const read = { names, times: [], state: { ctimeMs, mtimeMs, ino } }
+    if (root.local && startedAt - ctimeMs > tickOf(stat) && isSame(stat, await root.stat(folder))) {
       cache.set(folder, read)
     }
     return read
@@ -165,11 +169,11 @@ function createFolderNames(root: Root): NamesOfFolders {
       return undefined
     }
     const cached = cache.get(folder)
-    if (cached && isSame(stat, cached.stat)) return cached
+    if (cached && isSame(cached.state, stat)) return cached
     // Others may be reading the same large folder: theirs will do if it turns out to be worth remembering.
     await reading.get(folder)?.catch(() => undefined)
     const theirs = cache.get(folder)
-    if (theirs && isSame(stat, theirs.stat)) return theirs
+    if (theirs && isSame(theirs.state, stat)) return theirs
     const read = readAnew(folder, stat)
     reading.set(folder, read)
     return read.finally(() => {
@@ -182,7 +186,7 @@ function createFolderNames(root: Root): NamesOfFolders {
     // Nearly every list comes this way: without a promise it takes half the time.
     remembered: folder => {
       const cached = cache.get(folder)
-      return cached && isSame(cached.stat, statNow(folder)) ? cached : undefined
+      return cached && isSame(cached.state, statNow(folder)) ? cached : undefined
     }
   }
 }
@@ -197,10 +201,10 @@ async function namesIn(folder: string): Promise<string[] | undefined> {
   return entries?.map(entry => (entry.isDirectory() ? `${entry.name}/` : entry.name)).sort()
 }
 
-function isSame(a: Stats, b: Stats | undefined): boolean {
+function isSame(a: FolderState, b: Stats | undefined): boolean {
   return b !== undefined && a.ctimeMs === b.ctimeMs && a.mtimeMs === b.mtimeMs && a.ino === b.ino
 }
 
-function tickOf({ ctimeMs }: Stats): number {
+function tickOf({ ctimeMs }: FolderState): number {
   return ctimeMs % 1000 === 0 ? COARSE_TICK_MS : TICK_MS
 }

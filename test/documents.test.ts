@@ -3,9 +3,18 @@ import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Command } from 'commander'
 import t from 'tap'
+import { addConfig } from '../src/cli/config.ts'
+import { addGc } from '../src/cli/gc.ts'
+import { addHtpasswd } from '../src/cli/htpasswd.ts'
+import { addPolicy } from '../src/cli/policy.ts'
+import { addRepository } from '../src/cli/repository.ts'
+import { addToken } from '../src/cli/token.ts'
+import { addVerify } from '../src/cli/verify.ts'
+import { addWhy } from '../src/cli/why.ts'
 import { freePort } from './reliability/program.ts'
-import { blocksIn, blocksToRun, isCommands, replaced } from './support/documents.ts'
+import { blocksIn, blocksToRun, codeInText, isCommands, replaced } from './support/documents.ts'
 import { cli, placeProgram, top } from './support/program.ts'
 
 const read = (file: string): string => readFileSync(join(top, file), 'utf8')
@@ -38,6 +47,9 @@ const notRun: [document: string, heading: string, why: string][] = [
   ['docs/development.md', 'Storage in S3', 'test/s3/suites.ts runs such files with these variables'],
   ['docs/s3.md', 'A second net for abandoned uploads', 'neither MinIO nor versitygw takes such a rule']
 ]
+
+/** Files that come to be where somebody runs the suite, as the document says. */
+const comeToBe = ['test/conformance/conformance.test', 'test/conformance/registry.log']
 
 /** The blocks that tests say they run: a document, how many, and the heading where it is not all of them. */
 const run = readdirSync(join(top, 'test'), { recursive: true, encoding: 'utf8' })
@@ -76,6 +88,41 @@ t.test('nothing that looks like commands is in a block of another language', asy
       t.notMatch(block.body, looksLikeCommands, `${document}, ${block.heading}`)
     }
   }
+})
+
+t.test('the files, scripts and commands that the text speaks of are there', async t => {
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
+  const ours = new Command()
+  ours.command('serve')
+  for (const add of [addConfig, addGc, addHtpasswd, addPolicy, addRepository, addToken, addVerify, addWhy]) add(ours)
+  let seen = 0
+  const found = (there: boolean, what: string): void => {
+    t.ok(there, what)
+    seen++
+  }
+  for (const document of documents) {
+    for (const code of codeInText(document)) {
+      const what = `${document}: ${code}`
+      const [file] = /^(\.ci|bench|docs|examples|plugins|routes|src|test)\/[\w./-]+/.exec(code) ?? []
+      if (file && !/[<*…]/.test(code)) found(comeToBe.includes(file) || existsSync(join(top, file)), what)
+      const [, script] = /^npm (?:run )?(test|start|(?<=run )[\w:-]+)/.exec(code) ?? []
+      if (script) found(script in scripts, what)
+      const [, own] = /^(?:.* )?(?<!-t )marina-distribution (.+)|^npm start -- (.+)/.exec(code)?.filter(Boolean) ?? []
+      const [name = '', ...rest] = (own ?? code).split(' ')
+      let command = ours.commands.find(command => command.name() === name)
+      if (own !== undefined) found(command !== undefined || name.startsWith('-'), what)
+      for (const word of rest) {
+        const below: Command | undefined = command?.commands.find(command => command.name() === word)
+        if (below) command = below
+        if (command && word.startsWith('--'))
+          found(
+            command.options.some(({ long }) => long === word),
+            what
+          )
+      }
+    }
+  }
+  t.ok(seen > 100, `${seen} were looked for`)
 })
 
 t.test('README.md, Configuration: the registry starts with the variables that are used most', async t => {

@@ -10,11 +10,23 @@ import { helm } from './helm.ts'
 import { buildSamples } from './images.ts'
 import { oras } from './oras.ts'
 import { podman } from './podman.ts'
+import { readme } from './readme.ts'
 import { regctl } from './regctl.ts'
 import { createRegistry } from './registry.ts'
 import { skopeo } from './skopeo.ts'
 
-const groups: Record<string, ClientChecks> = { skopeo, podman, buildah, containerd, crane, oras, regctl, helm, cosign }
+const groups: Record<string, ClientChecks> = {
+  skopeo,
+  podman,
+  buildah,
+  containerd,
+  crane,
+  oras,
+  regctl,
+  helm,
+  cosign,
+  readme
+}
 
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(groups)
 

@@ -43,3 +43,11 @@ export function replaced(text: string, replacements: Record<string, string>): st
     return all.replaceAll(from, () => to)
   }, text)
 }
+
+/** The code within the text of a document, all or what stands below one heading. */
+export function codeInText(document: string, heading?: string): string[] {
+  const text = readFileSync(join(top, document), 'utf8').replace(/^```.*?^```$/gms, '')
+  const sections = text.split(/^#+ /m)
+  const section = heading === undefined ? text : sections.find(section => section.startsWith(`${heading}\n`))
+  return [...(section ?? '').matchAll(/`([^`]+)`/g)].map(([, code = '']) => code.replace(/\s+/g, ' '))
+}

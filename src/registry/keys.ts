@@ -14,7 +14,7 @@ import { type Digest, parseDigest } from './digest.ts'
  *   digests/<alg>/<2 hex>/<hex>                                      {content, size}: where equal bytes may lie
  *   catalog/<name with - . / as ! ( )>                               the repositories, in the order of their names
  *   ended/<2 hex>/<session>                                          how an upload session ended
- *   gc/orphans/<content>                                             content that lost a link: its digest, later `gone`
+ *   gc/orphans/<2 hex>/<content>                                     content that lost a link: its digest, later `gone`
  *   gc/lease                                                         which collector works
  *   system/<name>                                                    signing keys
  *   system/robots/<SHA-256 of a token>                               whose it is and what it may do
@@ -164,7 +164,7 @@ export const parseCatalogKey = (key: string): string => key.slice(CATALOG.length
 export const ENDED = 'ended/'
 export const endedKey = (session: string): string => `${ENDED}${session.slice(0, 2)}/${session}`
 export const ORPHANS = 'gc/orphans/'
-export const orphanKey = (content: string): string => ORPHANS + content
+export const orphanKey = (content: string): string => `${ORPHANS}${content.slice(0, 2)}/${content}`
 export const parseOrphanKey = lastPart
 export const GC_LEASE = 'gc/lease'
 export const systemKey = (name: string): string => `system/${name}`

@@ -28,7 +28,7 @@ const layout = new RegExp(
     'digests/sha(?:256/[0-9a-f]{2}/[0-9a-f]{64}|512/[0-9a-f]{2}/[0-9a-f]{128})',
     'catalog/[a-z0-9_!()]+',
     `ended/[0-9a-f]{2}/${uuid}`,
-    `gc/(?:lease|orphans/${uuid})`,
+    `gc/(?:lease|orphans/[0-9a-f]{2}/${uuid})`,
     'system/[a-z-]+',
     `uploads/${uuid}/[\\w-]+\\.[\\w-]+\\.[rw]`
   ].join('|')})$`

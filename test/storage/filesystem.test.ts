@@ -10,6 +10,8 @@ import { createBuffers } from '../../src/storage/buffers.ts'
 import type { StorageDriver } from '../../src/storage/driver.ts'
 import { storageError } from '../../src/storage/filesystem/errors.ts'
 import { createFolderSync } from '../../src/storage/filesystem/folders.ts'
+import { createListing } from '../../src/storage/filesystem/listing.ts'
+import { openRoot } from '../../src/storage/filesystem/root.ts'
 import { writeSource } from '../../src/storage/filesystem/writing.ts'
 import { type FilesystemOptions, openFilesystem } from '../../src/storage/filesystem.ts'
 import { guard } from '../../src/storage/guard.ts'
@@ -168,6 +170,39 @@ t.test('a cached listing shows every change', async t => {
   t.same(await keys(), [])
   await other.put('f/c', Buffer.alloc(0))
   t.same(await keys(), ['f/c'], 'a folder that went and came back')
+})
+
+t.test('a folder with more names than all that are kept is read once, too', async t => {
+  const path = await folder(t)
+  for (const folder of ['many', 'others']) {
+    await mkdir(join(path, folder))
+    for (let key = 0; key < 30; key++) await writeFile(join(path, folder, String(key).padStart(2, '0')), '')
+  }
+  await pause(100) // a change within a tick of the clock would go unseen
+  const root = await openRoot({ path, now: Date.now, local: true })
+  let read = 0
+  const counting: typeof root = {
+    ...root,
+    confine: async folder => {
+      read++
+      await root.confine(folder)
+    }
+  }
+  const { list } = createListing(counting, 20)
+  const pages = async (folder: string) => {
+    let keys: string[] = []
+    for (let after = ''; keys.length < 30; after = keys.at(-1)!) {
+      keys = keys.concat((await list(`${folder}/`, { after, limit: 10 })).map(({ key }) => key))
+    }
+  }
+  await pages('many')
+  await pages('many')
+  t.equal(read, 1)
+  await pages('others')
+  await pages('many')
+  t.equal(read, 3, 'but one such folder is kept at a time')
+  await writeFile(join(path, 'many', 'one more'), '')
+  t.equal((await list('many/', { limit: 100 })).length, 31)
 })
 
 t.test('empty folders go, top-level ones stay', async t => {

@@ -6,7 +6,7 @@ import { strange } from './confinement.ts'
 import { ignoreMissing } from './errors.ts'
 import { found, isOwn, type Root, statAside, statNow } from './root.ts'
 
-/** Names kept over all folders: some 60 bytes each. */
+/** Names kept over all folders: some 60 bytes each. A folder with more is kept as well, but no other such. */
 const CACHED_NAMES = 500_000
 /** A folder's time may stand still for a tick of the kernel's clock, so a change within it would go unseen. */
 const TICK_MS = 50
@@ -34,8 +34,8 @@ export interface Listing {
 }
 
 /** Lists the keys of a root, from memory where nothing changed. Throws `unavailable` when the root is gone. */
-export function createListing(root: Root): Listing {
-  const names = createFolderNames(root)
+export function createListing(root: Root, cachedNames = CACHED_NAMES): Listing {
+  const names = createFolderNames(root, cachedNames)
   return {
     list: async (prefix, { after = '', limit = Number.POSITIVE_INFINITY, folders = false, ages = false }) => {
       const walk: Walk = { root, names, prefix, floor: floorOf(after), limit, folders, ages, entries: [] }
@@ -129,6 +129,26 @@ async function lookAtTimes(walk: Walk, base: string, read: FolderNames, index: n
   )
 }
 
+/** Folders as they were read, by their paths. Each page of the largest would cost all of it if that were not kept. */
+function createCache(cachedNames: number) {
+  const sizeOf = ({ names }: FolderNames): number => names.length + 8
+  const cache = new LRUCache<string, FolderNames>({ maxSize: cachedNames, sizeCalculation: sizeOf })
+  let largest: { folder: string; read: FolderNames } | undefined
+  const forget = (folder: string): void => {
+    if (largest?.folder === folder) largest = undefined
+    cache.delete(folder)
+  }
+  return {
+    get: (folder: string) => (largest?.folder === folder ? largest.read : cache.get(folder)),
+    set: (folder: string, read: FolderNames): void => {
+      forget(folder)
+      if (sizeOf(read) > cachedNames) largest = { folder, read }
+      else cache.set(folder, read)
+    },
+    delete: forget
+  }
+}
+
 /** The names in folders; see `createFolderNames`. */
 interface NamesOfFolders {
   /** Those that were read before, where nothing has changed; undefined: that is not known. */
@@ -142,11 +162,8 @@ interface NamesOfFolders {
  * nothing was added, removed or replaced: its times and its number are the same, and were already older than the clock's
  * tick when it was read. On a network folder nothing is remembered: the times seen may be old ones.
  */
-function createFolderNames(root: Root): NamesOfFolders {
-  const cache = new LRUCache<string, FolderNames>({
-    maxSize: CACHED_NAMES,
-    sizeCalculation: ({ names }) => names.length + 8
-  })
+function createFolderNames(root: Root, cachedNames: number): NamesOfFolders {
+  const cache = createCache(cachedNames)
   const reading = new Map<string, Promise<FolderNames | undefined>>()
 
   async function readAnew(folder: string, stat: Stats): Promise<FolderNames | undefined> {

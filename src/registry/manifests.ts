@@ -135,7 +135,8 @@ export function createManifests(options: ManifestOptions) {
     const [moves, blind] = await Promise.all([
       tags.announce(name, tagNames, digest),
       records.ensure(name, { digest, mediaType: manifest.mediaType, bytes }).then(async key => {
-        if (manifest.subject) await referrers.add(name, manifest.subject, digest, manifest, bytes.length)
+        const referrer = { digest, manifest, size: bytes.length, isNew: key !== undefined }
+        if (manifest.subject) await referrers.add(name, manifest.subject, referrer)
         return key
       })
     ])

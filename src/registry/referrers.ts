@@ -22,9 +22,16 @@ export function createReferrers({ storage, cache }: { storage: StorageDriver; ca
   /**
    * Enters a manifest under its subject (spec, "Pushing Manifests with Subject"). The key is always a new one, since a
    * deletion may have listed those that are there; it stands for them from now on.
+   *
+   * @param isNew nothing is known of an earlier push: to look for its keys would read those of all other referrers, and
+   *   a collector takes them
    */
-  async function add(name: string, subject: Digest, digest: Digest, manifest: Manifest, size: number): Promise<void> {
-    const older = await keysOf(name, subject, digest)
+  async function add(
+    name: string,
+    subject: Digest,
+    { digest, manifest, size, isNew = false }: { digest: Digest; manifest: Manifest; size: number; isNew?: boolean }
+  ): Promise<void> {
+    const older = isNew ? [] : await keysOf(name, subject, digest)
     await storage.put(referrerKey(name, subject, digest), descriptorOf(digest, manifest, size))
     await storage.delete(older, { durable: false })
   }

@@ -3,12 +3,13 @@ import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { type Digest, digestBytes } from '../../src/registry/digest.ts'
 import { RegistryError } from '../../src/registry/errors.ts'
-import { recordsOf } from '../../src/registry/keys.ts'
+import { recordsOf, referrersOf } from '../../src/registry/keys.ts'
 import type { Registry, RegistryOptions } from '../../src/registry/registry.ts'
 import { DOCKER_LIST, INDEX, indexOf, json } from '../support/images.ts'
 import { crash, everyOrder, type Run, type Scene, someOrder } from '../support/interleave.ts'
 import { createWorld, GRACE, type World } from '../support/world.ts'
 
+const APP = 'team/app'
 const SUBJECT = digestBytes(Buffer.from('a subject that is not there'))
 const any = (): boolean => true
 
@@ -296,9 +297,23 @@ t.test('a referrer that is pushed again is always listed', async t => {
   await reading(t, 'an old A tagged T', list, [at => push(at, B), at => push(at, A)], ['A', 'A,B'])
 })
 
+t.test('a new referrer costs the same whatever else refers to its subject', async t => {
+  const world = createWorld()
+  const listings = () => world.calls.filter(call => call.startsWith(`list ${referrersOf(APP, SUBJECT)}`)).length
+  const first = { registry: world.process(), name: APP }
+  await push(first, A)
+  await push(first, B)
+  t.equal(listings(), 0, 'the others are not listed')
+  await push(first, A)
+  t.equal(listings(), 1, 'but where it was pushed before')
+  await push({ registry: world.process(), name: APP }, B)
+  const { descriptors } = await first.registry.referrers.list(APP, SUBJECT)
+  t.equal(descriptors.length, 2, 'one that another process knew of is listed once')
+})
+
 t.test('referrers that are pushed at the same time are all listed', async t => {
   const world = createWorld()
-  const at: At = { registry: world.process(), name: 'team/app' }
+  const at: At = { registry: world.process(), name: APP }
   const pushed = Array.from({ length: 40 }, (_, index) => manifest(`referrer ${index}`))
   await Promise.all(pushed.map(bytes => push({ ...at, registry: world.process() }, bytes)))
   const { descriptors } = await at.registry.referrers.list(at.name, SUBJECT)
@@ -310,7 +325,7 @@ t.test('a push that was cut short anywhere is made good by the next one', async 
   for (const beginning of Object.keys(beginnings)) {
     for (let calls = 0, ended = false; !ended; calls++) {
       const world = createWorld()
-      const at = (): At => ({ registry: world.process(), name: 'team/app' })
+      const at = (): At => ({ registry: world.process(), name: APP })
       await beginnings[beginning]!(world, at())
       ended = (await crash(calls, () => push(at(), A, 'T'))).ended
       await push(at(), A, 'T')
@@ -323,7 +338,7 @@ t.test('a deletion that was cut short anywhere is made good by the next one, or 
   for (const next of ['delete A', 'push A as T'] as const) {
     for (let calls = 0, ended = false; !ended; calls++) {
       const world = createWorld()
-      const at = (): At => ({ registry: world.process(), name: 'team/app' })
+      const at = (): At => ({ registry: world.process(), name: APP })
       await beginnings['an old A tagged T']!(world, at())
       ended = (await crash(calls, () => remove(at(), { digest: digests.A }))).ended
       await requests[next](at())

@@ -125,6 +125,6 @@ async function checkSubject(check: Check, name: string, { digest, manifest, size
   if ((await check.storage.list(recordsOf(name, digest), { limit: 1 })).length === 0) return
   const message = `it refers to ${subject} and is not among its referrers`
   await check.found({ kind: 'referrer-missing', repository: name, digest, message }, () =>
-    check.registry.referrers.add(name, subject, digest, manifest, size)
+    check.registry.referrers.add(name, subject, { digest, manifest, size })
   )
 }

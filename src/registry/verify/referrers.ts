@@ -39,7 +39,7 @@ async function checkReferrer(check: Check, name: string, keys: AgedKey[]): Promi
   if (stored.bytes.equals(descriptorOf(digest, manifest, size))) return
   const message = `the referrers of ${subject} tell something else of it than it does`
   await check.found({ ...fault, kind: 'referrer-wrong', message }, () =>
-    registry.referrers.add(name, subject, digest, manifest, size)
+    registry.referrers.add(name, subject, { digest, manifest, size })
   )
 }
 

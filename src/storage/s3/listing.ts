@@ -25,17 +25,18 @@ export async function list(bucket: Bucket, prefix: string, options: ListOptions 
 export async function* pages(
   bucket: Bucket,
   prefix: string,
-  { after, limit = PAGE, folders = false }: ListOptions
+  { after, limit = Number.POSITIVE_INFINITY, folders = false }: ListOptions
 ): AsyncGenerator<ListEntry> {
   const start = startOf(prefix, after, folders)
   if (start === 'past the end') return
   const { Bucket, Key: Prefix } = bucket.at(prefix)
+  let left = limit
   for (let token: string | undefined; ; ) {
     const page = await bucket.client.send(
       new ListObjectsV2Command({
         Bucket,
         Prefix,
-        MaxKeys: Math.min(limit, PAGE),
+        MaxKeys: left > 0 ? Math.min(left, PAGE) : PAGE, // more than wanted where some were passed over
         ...(folders && { Delimiter: '/' }),
         ...(token && { ContinuationToken: token }),
         ...(start && !token && { StartAfter: bucket.at(start).Key })
@@ -51,6 +52,7 @@ export async function* pages(
     ]
     if (folders) found.sort((a, b) => (a.key < b.key ? -1 : 1))
     yield* found
+    left -= found.length
     token = page.IsTruncated ? page.NextContinuationToken : undefined
     if (!token) return
   }

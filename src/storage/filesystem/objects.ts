@@ -8,7 +8,7 @@ import { codeOf, ignoreMissing, isMissing } from './errors.ts'
 import type { Folders } from './folders.ts'
 import { createListing } from './listing.ts'
 import { createReading } from './reading.ts'
-import { found, type Root } from './root.ts'
+import { found, type Root, statFound } from './root.ts'
 
 const descriptorOf = promisify(openDescriptor)
 
@@ -19,7 +19,7 @@ export function createObjects(root: Root, folders: Folders, buffers: Buffers): O
   return {
     stat: async key => {
       const path = root.pathOf(key)
-      const stat = await found(root, path, () => root.stat(path))
+      const stat = await statFound(root, path)
       return stat?.isFile() ? { size: stat.size, ageMs: root.age(stat.mtimeMs) } : undefined
     },
     get: async key => {

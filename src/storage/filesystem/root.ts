@@ -96,6 +96,10 @@ export async function found<T>(root: Root, path: string, look: () => Promise<T |
   return look()
 }
 
+/** As `Root.stat`; nothing counts as missing because the root was away. Throws `unavailable` while it is. */
+export const statFound = (root: Root, path: string): Promise<Stats | undefined> =>
+  found(root, path, () => root.stat(path))
+
 /** Whether a key, or a prefix, lies in a folder that is the driver's own. */
 export function isOwn(key: string): boolean {
   return key.startsWith(`${TEMPORARY}/`) || key.startsWith(`${UPLOADS}/`) || key === TEMPORARY || key === UPLOADS

@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
 import { StorageError, type UploadState } from '../driver.ts'
 import { codeOf, ignoreMissing, isMissing } from './errors.ts'
-import { found, type Root, UPLOADS } from './root.ts'
+import { found, type Root, statFound, UPLOADS } from './root.ts'
 
 /*
  * An upload is a folder `uploads/<id>` that holds one file, `<writer>.<claim>.r` while nobody writes to it and
@@ -85,7 +85,7 @@ export function createSessions(root: Root): Sessions {
       await renameOrConflict(root, claim.path, claim.path.replace(/w$/, 'r'), claim.id)
     },
     keep: async claim => {
-      if (!(await found(root, claim.path, () => root.stat(claim.path)))) throw conflict(claim.id)
+      if (!(await statFound(root, claim.path))) throw conflict(claim.id)
       kept.set(claim.path, claim.name)
     }
   }
@@ -209,6 +209,6 @@ async function renameOrConflict(root: Root, from: string, to: string, upload: st
 /** What to throw when a file was missing: somebody else took the upload over, if it was not the root that was away. */
 async function lost(root: Root, path: string, upload: string, error: unknown): Promise<unknown> {
   if (!isMissing(error)) return error
-  const back = await found(root, path, () => root.stat(path))
+  const back = await statFound(root, path)
   return back ? new StorageError('unavailable', `${path} was away`, { cause: error }) : conflict(upload, error)
 }

@@ -4,7 +4,7 @@ import type { Buffers } from '../buffers.ts'
 import type { AppendOptions, Committed, UploadState, UploadStore } from '../driver.ts'
 import { codeOf, ignoreMissing, isMissing } from './errors.ts'
 import type { Folders } from './folders.ts'
-import { found, type Root } from './root.ts'
+import { type Root, statFound } from './root.ts'
 import { type Claim, conflict, createSessions, isAs, type Session, type Sessions } from './sessions.ts'
 import { type Written, writeSource } from './writing.ts'
 
@@ -99,7 +99,7 @@ async function commit(
 
 /** The object that is there; its folder is made durable, for whoever committed it may not have come so far. */
 async function existing({ root, folders }: Store, path: string): Promise<Committed | undefined> {
-  const stat = await found(root, path, () => root.stat(path))
+  const stat = await statFound(root, path)
   if (!stat?.isFile()) return undefined
   await folders.settle(dirname(path))
   return { size: stat.size, existed: true }
@@ -136,7 +136,7 @@ async function linkOrRest(
       try {
         await link(file, path)
       } catch (error) {
-        if (isMissing(error) && !(await found(root, file, () => root.stat(file)))) throw conflict(id, error)
+        if (isMissing(error) && !(await statFound(root, file))) throw conflict(id, error)
         throw error
       }
     })

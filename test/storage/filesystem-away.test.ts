@@ -96,6 +96,25 @@ t.test('an upload that is taken over while it is aborted leaves nothing behind',
   for (const folder of ['uploads', 'tmp']) t.strictSame(await readdir(join(path, folder)), [], folder)
 })
 
+t.test('an upload whose folder goes while it is aborted fails where it was asked for, and nowhere else', async t => {
+  const { path, root, leave } = await openAway(t, true)
+  const leaving: typeof root = {
+    ...root,
+    async temporary() {
+      await leave()
+      return root.temporary()
+    }
+  }
+  await mkdir(join(path, 'uploads', 'u'), { recursive: true })
+  const unheard: unknown[] = []
+  const hear = (error: unknown): void => void unheard.push(error)
+  process.on('unhandledRejection', hear)
+  t.teardown(() => process.off('unhandledRejection', hear))
+  const aborted = createUploads(leaving, createFolders(leaving), createBuffers(1024 * 1024)).abort('u')
+  await t.rejects(aborted, { message: /is gone or was replaced/ })
+  t.strictSame(unheard, [], 'a rejection that nobody hears would end the process')
+})
+
 /** A root that leaves at the `n`th look (from 1) of an operation, and is back when somebody asks whether it is there. */
 function leavingAt({ root, leave, comeBack }: Awaited<ReturnType<typeof openAway>>, n: number) {
   let [looks, away] = [0, false]

@@ -174,7 +174,7 @@ async function abort({ root, sessions }: Store, id: string): Promise<void> {
     }
   } catch (error) {
     if (!isMissing(error)) throw error
-    return root.confirm(folder)
+    return await root.confirm(folder) // awaited here: it may fail before `entries` is closed, and nobody would hear it
   } finally {
     await entries.close()
   }

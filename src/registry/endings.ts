@@ -39,8 +39,9 @@ export function createEndings(storage: StorageDriver) {
 
   /** Takes away those that are older, in ms. */
   async function forget(olderThanMs: number): Promise<void> {
+    const since = performance.now()
     for (let after: string | undefined; ; ) {
-      const page = await storage.list(ENDED, { limit: 1000, ages: true, ...(after && { after }) })
+      const page = await storage.list(ENDED, { limit: 1000, ages: true, since, ...(after && { after }) })
       await storage.delete(
         page.filter(entry => entry.ageMs! > olderThanMs).map(entry => entry.key),
         { durable: false }

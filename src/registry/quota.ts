@@ -94,8 +94,9 @@ export function createQuota({ storage, rules, log, now = Date.now }: QuotaOption
   /** The bytes of its blobs, each once: of the links alone, no content is looked at. */
   async function bytesIn(repository: string): Promise<number> {
     let [bytes, last] = [0, '']
+    const since = performance.now()
     for (let after: string | undefined; ; ) {
-      const page = await storage.list(blobsOf(repository), { limit: PAGE, ...(after && { after }) })
+      const page = await storage.list(blobsOf(repository), { limit: PAGE, since, ...(after && { after }) })
       for (const { key } of page) {
         const blob = key.slice(0, key.lastIndexOf('/'))
         if (blob !== last) bytes += parseLink(key).size

@@ -51,6 +51,29 @@ export function listings(on: On): void {
     t.same(await keysIn(driver, 'many/'), [])
   })
 
+  on('pages of a long listing hold what was there when it began and stays', async (t, { driver, peer }) => {
+    const keys = Array.from({ length: 60 }, (_, i) => `long/k${String(i).padStart(2, '0')}`)
+    for (const key of keys) await driver.put(key, Buffer.from('old'), { durable: false })
+    await keysIn(driver, 'long/', { since: performance.now(), limit: 10 })
+    const gone = keys.filter((_, i) => i % 6 === 0)
+    await peer.delete(gone, { durable: false })
+    await peer.put('long/k00a', Buffer.from('new'), { durable: false })
+
+    const since = performance.now()
+    const found: string[] = []
+    for (let page = await keysIn(driver, 'long/', { since, limit: 10 }); page.length > 0; ) {
+      found.push(...page)
+      await peer.put(`long/later${found.length}`, Buffer.from('new'), { durable: false })
+      page = await keysIn(driver, 'long/', { since, limit: 10, after: found.at(-1)!, ages: true })
+    }
+    const stays = ['long/k00a', ...keys.filter(key => !gone.includes(key))]
+    t.same(
+      found.filter(key => !key.startsWith('long/later')),
+      stays
+    )
+    t.same(found, [...new Set(found)].sort())
+  })
+
   on('does what a map would do', async (t, { driver, peer }) => {
     for (let seed = 1; seed <= 60; seed++) {
       const wrong = await unlikeMap([driver, peer], randomSteps(seed))

@@ -63,6 +63,11 @@ export interface ListOptions {
   folders?: boolean
   /** With `true`, entries carry `ageMs` (a folder pays one stat a key for it). */
   ages?: boolean
+  /**
+   * A moment of `performance.now`: keys are wanted as they were at any time since, ages as they are now. For the pages of
+   * a long listing, which began then: a large folder that changes all the time need not be read anew for each.
+   */
+  since?: number
 }
 
 export interface ListEntry {

@@ -205,6 +205,44 @@ t.test('a folder with more names than all that are kept is read once, too', asyn
   t.equal((await list('many/', { limit: 100 })).length, 31)
 })
 
+t.test('a folder that changes all the time is read once for a long listing', async t => {
+  const path = await folder(t)
+  await mkdir(join(path, 'busy'))
+  const change = (name: string) => writeFile(join(path, 'busy', name), '')
+  for (let key = 0; key < 30; key++) await change(`k${String(key).padStart(2, '0')}`)
+  for (const local of [true, false]) {
+    const root = await openRoot({ path, now: Date.now, local })
+    let read = 0
+    const confine = async (folder: string): Promise<void> => {
+      read++
+      await root.confine(folder)
+    }
+    const { list } = createListing({ ...root, confine })
+    const pages = async (since?: number): Promise<number> => {
+      const before = read
+      for (let after = ''; after < 'busy/k29'; ) {
+        await change(`x${read}`)
+        after = (await list('busy/', { after, limit: 10, ages: true, ...(since && { since }) })).at(-1)!.key
+      }
+      return read - before
+    }
+    const began = performance.now()
+    t.equal(await pages(began), 1)
+    t.equal(await pages(began), 0)
+    t.equal(await pages(performance.now()), 1, 'one that began later')
+    t.equal(await pages(), 3, 'one that wants each page as it is')
+
+    const old = new Date(Date.now() - 3600e3)
+    await utimes(join(path, 'busy', 'k00'), old, old)
+    const since = performance.now()
+    const age = async () => (await list('busy/', { limit: 1, ages: true, since }))[0]?.ageMs ?? 0
+    t.ok((await age()) > 3500e3)
+    await rm(join(path, 'busy', 'k00'))
+    await change('k00')
+    t.ok((await age()) < 3500e3, 'ages are those of now')
+  }
+})
+
 t.test('empty folders go, top-level ones stay', async t => {
   const { path, driver } = await open(t)
   await driver.put('top/a/b/c', Buffer.alloc(0))

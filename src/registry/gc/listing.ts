@@ -27,10 +27,11 @@ interface Page {
 /** A listing of any length, page by page. Between two pages whoever else has work to do gets a turn. */
 async function* pages(walk: Walk, prefix: string, options: ListOptions): AsyncGenerator<Page> {
   const { storage, now, pace } = walk
+  const since = performance.now()
   for (let after: string | undefined; ; ) {
     await pace()
     const begun = now()
-    const entries = await storage.list(prefix, { ...options, limit: PAGE, ...(after && { after }) })
+    const entries = await storage.list(prefix, { ...options, limit: PAGE, since, ...(after && { after }) })
     yield { entries, begun, ended: now() }
     if (entries.length < PAGE) return
     after = entries.at(-1)!.key

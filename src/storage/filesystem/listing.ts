@@ -22,7 +22,10 @@ interface FolderNames {
   readonly names: readonly string[]
   /** Times of last change by index, filled in as they are asked for. */
   readonly times: (number | undefined)[]
-  readonly state: FolderState
+  /** Undefined: it was changing while it was read, so nothing tells whether it is still the same. */
+  readonly state: FolderState | undefined
+  /** When reading it began, by `performance.now`. */
+  readonly readAt: number
 }
 
 /** By what to know whether a folder is as it was. A whole `Stats` with its dates is ten times as large. */
@@ -37,8 +40,8 @@ export interface Listing {
 export function createListing(root: Root, cachedNames = CACHED_NAMES): Listing {
   const names = createFolderNames(root, cachedNames)
   return {
-    list: async (prefix, { after = '', limit = Number.POSITIVE_INFINITY, folders = false, ages = false }) => {
-      const walk: Walk = { root, names, prefix, floor: floorOf(after), limit, folders, ages, entries: [] }
+    list: async (prefix, { after = '', limit = Number.POSITIVE_INFINITY, folders = false, ages = false, since }) => {
+      const walk: Walk = { root, names, prefix, floor: floorOf(after), limit, folders, ages, since, entries: [] }
       if (limit > 0) await collect(walk, prefix.slice(0, prefix.lastIndexOf('/') + 1))
       return walk.entries
     }
@@ -54,6 +57,7 @@ interface Walk {
   readonly limit: number
   readonly folders: boolean
   readonly ages: boolean
+  readonly since: number | undefined
   readonly entries: ListEntry[]
 }
 
@@ -67,7 +71,7 @@ function floorOf(after: string): string {
 async function collect(walk: Walk, base: string): Promise<void> {
   const { root, names, floor, entries, ages } = walk
   const folder = folderAt(root, base)
-  const read = names.remembered(folder) ?? (await names.of(folder))
+  const read = names.remembered(folder) ?? (await names.of(folder, walk.since))
   if (!read) return
   for (let i = firstWanted(walk, base, read.names); i < read.names.length && entries.length < walk.limit; i++) {
     const name = read.names[i]!
@@ -153,45 +157,51 @@ function createCache(cachedNames: number) {
 interface NamesOfFolders {
   /** Those that were read before, where nothing has changed; undefined: that is not known. */
   remembered(folder: string): FolderNames | undefined
-  /** Undefined where there is no folder. */
-  of(folder: string): Promise<FolderNames | undefined>
+  /** Undefined where there is no folder. With `since` they may be as old as that, and the times are not known yet. */
+  of(folder: string, since?: number): Promise<FolderNames | undefined>
 }
 
 /**
  * Reads folders and remembers what it read. What was read is used again only while one `stat` of the folder shows that
  * nothing was added, removed or replaced: its times and its number are the same, and were already older than the clock's
- * tick when it was read. On a network folder nothing is remembered: the times seen may be old ones.
+ * tick when it was read. On a network folder that is not known, as the times seen may be old ones. Where nothing tells
+ * that it is the same, it is used again only for a listing that began before it was read.
  */
 function createFolderNames(root: Root, cachedNames: number): NamesOfFolders {
   const cache = createCache(cachedNames)
   const reading = new Map<string, Promise<FolderNames | undefined>>()
 
-  async function readAnew(folder: string, stat: Stats): Promise<FolderNames | undefined> {
-    const startedAt = Date.now()
+  async function readAnew(folder: string, stat: Stats, keep: boolean): Promise<FolderNames | undefined> {
+    const [startedAt, readAt] = [Date.now(), performance.now()]
     await root.confine(folder)
     const names = await namesIn(folder)
     if (!names) return undefined
     const { ctimeMs, mtimeMs, ino } = stat
-    const read = { names, times: [], state: { ctimeMs, mtimeMs, ino } }
-    if (root.local && startedAt - ctimeMs > tickOf(stat) && isSame(stat, await root.stat(folder))) {
-      cache.set(folder, read)
-    }
+    const still = root.local && startedAt - ctimeMs > tickOf(stat) && isSame(stat, await root.stat(folder))
+    const read = { names, times: [], state: still ? { ctimeMs, mtimeMs, ino } : undefined, readAt }
+    if (still || keep) cache.set(folder, read)
     return read
   }
 
-  async function look(folder: string): Promise<FolderNames | undefined> {
+  async function look(folder: string, since: number | undefined): Promise<FolderNames | undefined> {
     const stat = await root.stat(folder)
     if (!stat?.isDirectory()) {
       cache.delete(folder)
       return undefined
     }
-    const cached = cache.get(folder)
-    if (cached && isSame(cached.state, stat)) return cached
+    const known = (): FolderNames | undefined => {
+      const cached = cache.get(folder)
+      if (cached?.state && isSame(cached.state, stat)) return cached
+      const recent = cached && since !== undefined && cached.readAt >= since
+      return recent ? { ...cached, times: [] } : undefined
+    }
+    const seen = known()
+    if (seen) return seen
     // Others may be reading the same large folder: theirs will do if it turns out to be worth remembering.
     await reading.get(folder)?.catch(() => undefined)
-    const theirs = cache.get(folder)
-    if (theirs && isSame(theirs.state, stat)) return theirs
-    const read = readAnew(folder, stat)
+    const theirs = known()
+    if (theirs) return theirs
+    const read = readAnew(folder, stat, since !== undefined)
     reading.set(folder, read)
     return read.finally(() => {
       if (reading.get(folder) === read) reading.delete(folder)
@@ -199,11 +209,11 @@ function createFolderNames(root: Root, cachedNames: number): NamesOfFolders {
   }
 
   return {
-    of: folder => found(root, folder, () => look(folder)),
+    of: (folder, since) => found(root, folder, () => look(folder, since)),
     // Nearly every list comes this way: without a promise it takes half the time.
     remembered: folder => {
       const cached = cache.get(folder)
-      return cached && isSame(cached.state, statNow(folder)) ? cached : undefined
+      return cached?.state && isSame(cached.state, statNow(folder)) ? cached : undefined
     }
   }
 }

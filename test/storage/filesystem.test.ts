@@ -172,6 +172,17 @@ t.test('a cached listing shows every change', async t => {
   t.same(await keys(), ['f/c'], 'a folder that went and came back')
 })
 
+/** A root that counts the folders which are read. */
+async function countingRoot(path: string, local = true) {
+  const root = await openRoot({ path, now: Date.now, local })
+  let read = 0
+  const confine = async (folder: string): Promise<void> => {
+    read++
+    await root.confine(folder)
+  }
+  return { root: { ...root, confine }, read: () => read }
+}
+
 t.test('a folder with more names than all that are kept is read once, too', async t => {
   const path = await folder(t)
   for (const folder of ['many', 'others']) {
@@ -179,16 +190,8 @@ t.test('a folder with more names than all that are kept is read once, too', asyn
     for (let key = 0; key < 30; key++) await writeFile(join(path, folder, String(key).padStart(2, '0')), '')
   }
   await pause(100) // a change within a tick of the clock would go unseen
-  const root = await openRoot({ path, now: Date.now, local: true })
-  let read = 0
-  const counting: typeof root = {
-    ...root,
-    confine: async folder => {
-      read++
-      await root.confine(folder)
-    }
-  }
-  const { list } = createListing(counting, 20)
+  const { root, read } = await countingRoot(path)
+  const { list } = createListing(root, 20)
   const pages = async (folder: string) => {
     let keys: string[] = []
     for (let after = ''; keys.length < 30; after = keys.at(-1)!) {
@@ -197,12 +200,31 @@ t.test('a folder with more names than all that are kept is read once, too', asyn
   }
   await pages('many')
   await pages('many')
-  t.equal(read, 1)
+  t.equal(read(), 1)
   await pages('others')
   await pages('many')
-  t.equal(read, 3, 'but one such folder is kept at a time')
+  t.equal(read(), 3, 'but one such folder is kept at a time')
   await writeFile(join(path, 'many', 'one more'), '')
   t.equal((await list('many/', { limit: 100 })).length, 31)
+})
+
+t.test('a long listing keeps what it passes only where there is room', async t => {
+  const path = await folder(t)
+  for (const folder of ['busy', ...Array.from({ length: 10 }, (_, i) => `passed/${i}`)]) {
+    await mkdir(join(path, folder), { recursive: true })
+    await writeFile(join(path, folder, 'k'), '')
+  }
+  await pause(100)
+  const { root, read } = await countingRoot(path)
+  const { list } = createListing(root, 50)
+  await list('busy/', {})
+  t.equal((await list('passed/', { limit: 100, since: performance.now() })).length, 10)
+  t.equal(read(), 12)
+  await list('busy/', {})
+  await list('passed/0/', {})
+  t.equal(read(), 12)
+  await list('passed/9/', {})
+  t.equal(read(), 13)
 })
 
 t.test('a folder that changes all the time is read once for a long listing', async t => {
@@ -211,20 +233,15 @@ t.test('a folder that changes all the time is read once for a long listing', asy
   const change = (name: string) => writeFile(join(path, 'busy', name), '')
   for (let key = 0; key < 30; key++) await change(`k${String(key).padStart(2, '0')}`)
   for (const local of [true, false]) {
-    const root = await openRoot({ path, now: Date.now, local })
-    let read = 0
-    const confine = async (folder: string): Promise<void> => {
-      read++
-      await root.confine(folder)
-    }
-    const { list } = createListing({ ...root, confine })
+    const { root, read } = await countingRoot(path, local)
+    const { list } = createListing(root)
     const pages = async (since?: number): Promise<number> => {
-      const before = read
+      const before = read()
       for (let after = ''; after < 'busy/k29'; ) {
-        await change(`x${read}`)
+        await change(`x${read()}`)
         after = (await list('busy/', { after, limit: 10, ages: true, ...(since && { since }) })).at(-1)!.key
       }
-      return read - before
+      return read() - before
     }
     const began = performance.now()
     t.equal(await pages(began), 1)

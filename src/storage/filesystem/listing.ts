@@ -71,7 +71,7 @@ function floorOf(after: string): string {
 async function collect(walk: Walk, base: string): Promise<void> {
   const { root, names, floor, entries, ages } = walk
   const folder = folderAt(root, base)
-  const read = names.remembered(folder) ?? (await names.of(folder, walk.since))
+  const read = names.remembered(folder) ?? (await names.of(folder, walk))
   if (!read) return
   for (let i = firstWanted(walk, base, read.names); i < read.names.length && entries.length < walk.limit; i++) {
     const name = read.names[i]!
@@ -149,16 +149,21 @@ function createCache(cachedNames: number) {
       if (sizeOf(read) > cachedNames) largest = { folder, read }
       else cache.set(folder, read)
     },
+    /** Whether it can be kept without forgetting another. */
+    hasRoomFor: (read: FolderNames): boolean => cache.calculatedSize + sizeOf(read) <= cachedNames,
     delete: forget
   }
 }
+
+/** What counts of a listing where folders are read; see `ListOptions`. */
+type Page = Pick<Walk, 'since' | 'limit'>
 
 /** The names in folders; see `createFolderNames`. */
 interface NamesOfFolders {
   /** Those that were read before, where nothing has changed; undefined: that is not known. */
   remembered(folder: string): FolderNames | undefined
-  /** Undefined where there is no folder. With `since` they may be as old as that, and the times are not known yet. */
-  of(folder: string, since?: number): Promise<FolderNames | undefined>
+  /** Undefined where there is no folder. For a page of a long listing they may be as old as that. */
+  of(folder: string, page?: Page): Promise<FolderNames | undefined>
 }
 
 /**
@@ -171,7 +176,7 @@ function createFolderNames(root: Root, cachedNames: number): NamesOfFolders {
   const cache = createCache(cachedNames)
   const reading = new Map<string, Promise<FolderNames | undefined>>()
 
-  async function readAnew(folder: string, stat: Stats, keep: boolean): Promise<FolderNames | undefined> {
+  async function readAnew(folder: string, stat: Stats, page: Page | undefined): Promise<FolderNames | undefined> {
     const [startedAt, readAt] = [Date.now(), performance.now()]
     await root.confine(folder)
     const names = await namesIn(folder)
@@ -179,11 +184,13 @@ function createFolderNames(root: Root, cachedNames: number): NamesOfFolders {
     const { ctimeMs, mtimeMs, ino } = stat
     const still = root.local && startedAt - ctimeMs > tickOf(stat) && isSame(stat, await root.stat(folder))
     const read = { names, times: [], state: still ? { ctimeMs, mtimeMs, ino } : undefined, readAt }
-    if (still || keep) cache.set(folder, read)
+    // A long listing comes back for a large folder. The many small ones that it passes push out nothing.
+    const passed = page?.since !== undefined && names.length <= page.limit
+    if (passed ? still && cache.hasRoomFor(read) : still || page?.since !== undefined) cache.set(folder, read)
     return read
   }
 
-  async function look(folder: string, since: number | undefined): Promise<FolderNames | undefined> {
+  async function look(folder: string, page: Page | undefined): Promise<FolderNames | undefined> {
     const stat = await root.stat(folder)
     if (!stat?.isDirectory()) {
       cache.delete(folder)
@@ -192,7 +199,7 @@ function createFolderNames(root: Root, cachedNames: number): NamesOfFolders {
     const known = (): FolderNames | undefined => {
       const cached = cache.get(folder)
       if (cached?.state && isSame(cached.state, stat)) return cached
-      const recent = cached && since !== undefined && cached.readAt >= since
+      const recent = cached && page?.since !== undefined && cached.readAt >= page.since
       return recent ? { ...cached, times: [] } : undefined
     }
     const seen = known()
@@ -201,7 +208,7 @@ function createFolderNames(root: Root, cachedNames: number): NamesOfFolders {
     await reading.get(folder)?.catch(() => undefined)
     const theirs = known()
     if (theirs) return theirs
-    const read = readAnew(folder, stat, since !== undefined)
+    const read = readAnew(folder, stat, page)
     reading.set(folder, read)
     return read.finally(() => {
       if (reading.get(folder) === read) reading.delete(folder)
@@ -209,7 +216,7 @@ function createFolderNames(root: Root, cachedNames: number): NamesOfFolders {
   }
 
   return {
-    of: (folder, since) => found(root, folder, () => look(folder, since)),
+    of: (folder, page) => found(root, folder, () => look(folder, page)),
     // Nearly every list comes this way: without a promise it takes half the time.
     remembered: folder => {
       const cached = cache.get(folder)

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readlinkSync } from 'node:fs'
@@ -5,10 +6,12 @@ import { link, mkdir, mkdtemp, readdir, rename, rm, stat, symlink, utimes, write
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { createBuffers } from '../../src/storage/buffers.ts'
 import type { StorageDriver } from '../../src/storage/driver.ts'
 import { storageError } from '../../src/storage/filesystem/errors.ts'
+import { merged } from '../../src/storage/filesystem/folder-names.ts'
 import { createFolderSync } from '../../src/storage/filesystem/folders.ts'
 import { createListing } from '../../src/storage/filesystem/listing.ts'
 import { openRoot } from '../../src/storage/filesystem/root.ts'
@@ -206,6 +209,29 @@ t.test('a folder with more names than all that are kept is read once, too', asyn
   t.equal(read(), 3, 'but one such folder is kept at a time')
   await writeFile(join(path, 'many', 'one more'), '')
   t.equal((await list('many/', { limit: 100 })).length, 31)
+})
+
+t.test('a large folder is read in pieces, and comes in order', async t => {
+  const path = await folder(t)
+  const names = Array.from({ length: 3000 }, (_, i) => `k${(i * 7919) % 3000}`)
+  await mkdir(join(path, 'large', 'k5.folder'), { recursive: true })
+  for (const name of [...names, '.hidden']) await writeFile(join(path, 'large', name), '')
+  const { list } = createListing(await openRoot({ path, now: Date.now, local: true }))
+  const keys = async () => (await list('large/', { folders: true })).map(({ key }) => key)
+  const sorted = [...names, 'k5.folder/'].map(name => `large/${name}`).sort()
+  t.same(await keys(), sorted)
+  await symlink('k1', join(path, 'large', 'link'))
+  await t.rejects(keys(), { fault: 'failed', message: /large\/link is a symbolic link/ })
+})
+
+t.test('sorted lists are merged into one', async () => {
+  const lists = fc.array(fc.array(fc.string(), { maxLength: 5 }), { maxLength: 9 })
+  await fc.assert(
+    fc.asyncProperty(lists, async lists => {
+      const expected = lists.flat().sort()
+      assert.deepEqual(await merged(lists.map(list => list.sort())), expected)
+    })
+  )
 })
 
 t.test('a long listing keeps what it passes only where there is room', async t => {

@@ -1,9 +1,7 @@
 import type { Stats } from 'node:fs'
-import { readdir } from 'node:fs/promises'
 import { LRUCache } from 'lru-cache'
 import type { ListEntry, ListOptions } from '../driver.ts'
-import { strange } from './confinement.ts'
-import { ignoreMissing } from './errors.ts'
+import { namesIn } from './folder-names.ts'
 import { found, isOwn, type Root, statAside, statNow } from './root.ts'
 
 /** Names kept over all folders: some 60 bytes each. A folder with more is kept as well, but no other such. */
@@ -179,7 +177,7 @@ function createFolderNames(root: Root, cachedNames: number): NamesOfFolders {
   async function readAnew(folder: string, stat: Stats, page: Page | undefined): Promise<FolderNames | undefined> {
     const [startedAt, readAt] = [Date.now(), performance.now()]
     await root.confine(folder)
-    const names = await namesIn(folder)
+    const names = await namesIn(folder, stat.size)
     if (!names) return undefined
     const { ctimeMs, mtimeMs, ino } = stat
     const still = root.local && startedAt - ctimeMs > tickOf(stat) && isSame(stat, await root.stat(folder))
@@ -223,16 +221,6 @@ function createFolderNames(root: Root, cachedNames: number): NamesOfFolders {
       return cached?.state && isSame(cached.state, statNow(folder)) ? cached : undefined
     }
   }
-}
-
-async function namesIn(folder: string): Promise<string[] | undefined> {
-  const found = await readdir(folder, { withFileTypes: true }).catch(ignoreMissing)
-  // Names with a dot before them are the system's (`.nfs…`, `.DS_Store`): no key has such a part.
-  const entries = found?.filter(entry => !entry.name.startsWith('.'))
-  // To leave it out would look as if something were gone, to a collector as well.
-  const odd = entries?.find(entry => !entry.isDirectory() && !entry.isFile())
-  if (odd) throw strange(`${folder}/${odd.name}`, odd)
-  return entries?.map(entry => (entry.isDirectory() ? `${entry.name}/` : entry.name)).sort()
 }
 
 function isSame(a: FolderState, b: Stats | undefined): boolean {

@@ -23,7 +23,7 @@ const COLLECT_EVERY = 25
 /** What no client happened to write in one scenario is written in another. */
 const MORE_SCENARIOS = 9
 
-await withScratch(5 + 5 * scenarios, async (checks, scratch) => {
+await withScratch(10 + 10 * scenarios, async (checks, scratch) => {
   const folder = join(scratch.folder, 'left')
   const logs: Log[] = []
   for (let seed = firstSeed; seed < firstSeed + scenarios; seed++) {

@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process'
 import { copyFile, mkdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { promisify } from 'node:util'
+import { parseArgs, promisify } from 'node:util'
 import { withScratch } from '../reliability/scratch.ts'
 import { startServer } from '../reliability/server-process.ts'
 import { passwordOf } from '../support/callers.ts'
@@ -112,7 +112,11 @@ async function refused(work: Promise<unknown>, words = DENIED): Promise<void> {
   assert.match(reason, words)
 }
 
-const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(programs)
+const { values, positionals } = parseArgs({
+  options: { 'tls-alone': { type: 'boolean', default: false } },
+  allowPositionals: true
+})
+const wanted = positionals.length > 0 ? positionals : Object.keys(programs)
 
 /** These look for a registry's certificates in a folder; all others take an issuer's from SSL_CERT_FILE. */
 const LOOKING = ['skopeo', 'podman', 'buildah']
@@ -145,6 +149,7 @@ await withScratch(30, async (checks, scratch) => {
     return client
   }
   for (const [scheme, access] of Object.entries(await schemesIn(folder, authority, issuer.url))) {
+    if (values['tls-alone'] && !('TLS_CERT_FILE' in access)) continue
     const env = { STORAGE_PATH: `${storage}-${scheme}`, LOG_LEVEL: 'trace', QUOTA_BYTES: 'full/**=0', ...access }
     const [tls, certified] = ['TLS_CERT_FILE' in access, 'TLS_CLIENT_CA_FILE' in access]
     const server = await startServer({ storage: env, log, ...(tls && { ca: authority.ca }) })

@@ -25,7 +25,7 @@ onEachDriver('a name that the grammar does not know is refused everywhere', asyn
         const body = method === 'PUT' || method === 'PATCH' ? { body: Buffer.from('{}') } : {}
         const answer = await send(method, path(inUrl), { headers: { 'content-type': IMAGE }, ...body })
         refused(t, answer, 400, 'NAME_INVALID', `${method} ${endpoint} of ${name}`, method)
-        t.equal(answer.headers['x-injected'], undefined)
+        if ('x-injected' in answer.headers) t.fail(`${method} ${endpoint} of ${name}: a header of the client's own`)
       }
     }
   }

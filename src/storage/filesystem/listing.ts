@@ -94,9 +94,9 @@ async function collect(walk: Walk, base: string): Promise<void> {
 const folderAt = (root: Root, base: string): string => (base === '' ? root.path : root.pathOf(base.slice(0, -1)))
 
 /** Whether a top-level folder is one of keys, and not an empty one: those stay when their last key goes. */
-async function holdsKeys({ root, names, folders }: Walk, name: string): Promise<boolean> {
+async function holdsKeys(walk: Walk, name: string): Promise<boolean> {
   if (name === 'lost+found/' || isOwn(name)) return false
-  return !folders || ((await names.of(folderAt(root, name)))?.names.length ?? 0) > 0
+  return !walk.folders || ((await walk.names.of(folderAt(walk.root, name), walk))?.names.length ?? 0) > 0
 }
 
 /** Where to begin in a folder: a binary search, so that a page costs the same wherever it starts. */
@@ -161,7 +161,7 @@ interface NamesOfFolders {
   /** Those that were read before, where nothing has changed; undefined: that is not known. */
   remembered(folder: string): FolderNames | undefined
   /** Undefined where there is no folder. For a page of a long listing they may be as old as that. */
-  of(folder: string, page?: Page): Promise<FolderNames | undefined>
+  of(folder: string, page: Page): Promise<FolderNames | undefined>
 }
 
 /**
@@ -174,21 +174,23 @@ function createFolderNames(root: Root, cachedNames: number): NamesOfFolders {
   const cache = createCache(cachedNames)
   const reading = new Map<string, Promise<FolderNames | undefined>>()
 
-  async function readAnew(folder: string, stat: Stats, page: Page | undefined): Promise<FolderNames | undefined> {
+  async function readAnew(folder: string, stat: Stats, { since, limit }: Page): Promise<FolderNames | undefined> {
     const [startedAt, readAt] = [Date.now(), performance.now()]
     await root.confine(folder)
     const names = await namesIn(folder, stat.size)
     if (!names) return undefined
+    const read: FolderNames = { names, times: [], state: undefined, readAt }
+    // A long listing comes back for a large folder. The many small ones that it passes push out nothing.
+    const comesBack = since !== undefined && names.length > limit
+    if (since !== undefined && !comesBack && !cache.hasRoomFor(read)) return read
     const { ctimeMs, mtimeMs, ino } = stat
     const still = root.local && startedAt - ctimeMs > tickOf(stat) && isSame(stat, await root.stat(folder))
-    const read = { names, times: [], state: still ? { ctimeMs, mtimeMs, ino } : undefined, readAt }
-    // A long listing comes back for a large folder. The many small ones that it passes push out nothing.
-    const passed = page?.since !== undefined && names.length <= page.limit
-    if (passed ? still && cache.hasRoomFor(read) : still || page?.since !== undefined) cache.set(folder, read)
-    return read
+    const seen: FolderNames = still ? { ...read, state: { ctimeMs, mtimeMs, ino } } : read
+    if (still || comesBack) cache.set(folder, seen)
+    return seen
   }
 
-  async function look(folder: string, page: Page | undefined): Promise<FolderNames | undefined> {
+  async function look(folder: string, page: Page): Promise<FolderNames | undefined> {
     const stat = await root.stat(folder)
     if (!stat?.isDirectory()) {
       cache.delete(folder)
@@ -197,7 +199,7 @@ function createFolderNames(root: Root, cachedNames: number): NamesOfFolders {
     const known = (): FolderNames | undefined => {
       const cached = cache.get(folder)
       if (cached?.state && isSame(cached.state, stat)) return cached
-      const recent = cached && page?.since !== undefined && cached.readAt >= page.since
+      const recent = cached && page.since !== undefined && cached.readAt >= page.since
       return recent ? { ...cached, times: [] } : undefined
     }
     const seen = known()

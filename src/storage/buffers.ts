@@ -1,5 +1,4 @@
-const SMALLEST = 64 * 1024
-const LARGEST = 1024 * 1024
+import { type Block, createBlocks, LARGEST, SMALLEST } from './blocks.ts'
 
 /** What one stream may hold: two buffers of `size` bytes. */
 export interface BufferShare {
@@ -23,48 +22,30 @@ export interface Buffers {
  */
 export function createBuffers(budget: number): Buffers {
   let reserved = 0
-  let idleBytes = 0
-  const idle = new Map<number, Buffer[]>()
-
-  const giveBack = (buffer: Buffer): void => {
-    if (reserved + idleBytes + buffer.length > budget) return
-    idleBytes += buffer.length
-    const same = idle.get(buffer.length)
-    if (same) same.push(buffer)
-    else idle.set(buffer.length, [buffer])
-  }
-  const takeOne = (size: number): Buffer => {
-    const buffer = idle.get(size)?.pop()
-    if (buffer) idleBytes -= size
-    return buffer ?? Buffer.from(new SharedArrayBuffer(size))
-  }
+  const blocks = createBlocks(budget)
 
   return {
     open: (bytes = Number.POSITIVE_INFINITY) => {
       const size = shareOf(Math.min((budget - reserved) / 64, bytes))
-      const taken: Buffer[] = []
+      const taken: Block[] = []
       reserved += 2 * size
-      if (reserved + idleBytes > budget) {
-        idle.clear()
-        idleBytes = 0
-      }
       return {
         size,
         take: () => {
-          const buffer = takeOne(size)
-          taken.push(buffer)
-          return buffer
+          const block = blocks.take(size)
+          taken.push(block)
+          return block.bytes
         },
         end: () => {
           reserved -= 2 * size
-          for (const buffer of taken.splice(0)) giveBack(buffer)
+          for (const block of taken.splice(0)) blocks.giveBack(block)
         }
       }
     }
   }
 }
 
-/** Powers of two only, so that buffers given back fit the next stream. */
+/** A power of two. */
 function shareOf(bytes: number): number {
   let size = SMALLEST
   while (size < LARGEST && size * 2 <= bytes) size *= 2

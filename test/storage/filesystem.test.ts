@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import { createBuffers } from '../../src/storage/buffers.ts'
+import { type BufferShare, createBuffers } from '../../src/storage/buffers.ts'
 import type { StorageDriver } from '../../src/storage/driver.ts'
 import { storageError } from '../../src/storage/filesystem/errors.ts'
 import { merged } from '../../src/storage/filesystem/folder-names.ts'
@@ -479,16 +479,45 @@ t.test('what the system says becomes a fault', async t => {
 })
 
 t.test('buffers', async t => {
-  const buffers = createBuffers(16 * MIB)
-  const [first, small] = [buffers.open(), buffers.open(1)]
-  t.equal(first.size, MIB / 4, 'a sixty-fourth of what is free')
-  t.equal(small.size, MIB / 16, 'no more than the stream needs')
-  const many = Array.from({ length: 40 }, () => buffers.open())
-  t.equal(many.at(-1)?.size, MIB / 16, 'the least, when the budget is spent')
-  for (const share of many) share.end()
-  const buffer = first.take()
-  t.not(first.take(), buffer)
-  for (const share of [first, small]) share.end()
-  const again = buffers.open()
-  t.same(new Set([again.take(), again.take()]).has(buffer), true, 'they are used again')
+  await t.test('are as large as the others leave room for', async t => {
+    const buffers = createBuffers(16 * MIB)
+    const [first, small] = [buffers.open(), buffers.open(1)]
+    t.equal(first.size, MIB / 4, 'a sixty-fourth of what is free')
+    t.equal(small.size, MIB / 16, 'no more than the stream needs')
+    const many = Array.from({ length: 40 }, () => buffers.open())
+    t.equal(many.at(-1)?.size, MIB / 16, 'the least, when the budget is spent')
+  })
+  await t.test('are used again, by streams of every size', async t => {
+    const buffers = createBuffers(64 * MIB)
+    const memory = new Set<ArrayBufferLike>()
+    const takeAll = (count: number, bytes?: number): void => {
+      const shares = Array.from({ length: count }, () => buffers.open(bytes))
+      for (const share of shares) for (let twice = 0; twice < 2; twice++) memory.add(share.take().buffer)
+      for (const share of shares) share.end()
+    }
+    for (const [count, bytes] of [[1], [500, 1], [20], [3, MIB / 2], [100], [1]] as const) takeAll(count, bytes)
+    t.ok(memory.size <= 64, `${memory.size} MiB`)
+  })
+  await t.test('are never two streams’ at once', async () => {
+    const doing = fc.array(fc.record({ open: fc.boolean(), bytes: fc.nat(2 * MIB), which: fc.nat(30) }), {
+      maxLength: 60
+    })
+    fc.assert(
+      fc.property(doing, fc.constantFrom(0, MIB, 9.5 * MIB), (doing, budget) => {
+        const buffers = createBuffers(budget)
+        const open: { share: BufferShare; taken: Buffer[] }[] = []
+        for (const { open: opens, bytes, which } of doing) {
+          const [ended] = opens ? [] : open.splice(which, 1)
+          ended?.share.end()
+          if (!opens) continue
+          const share = buffers.open(bytes)
+          open.push({ share, taken: which % 2 ? [share.take(), share.take()] : [share.take()] })
+        }
+        const taken = open.flatMap(({ taken }) => taken)
+        for (const [number, buffer] of taken.entries()) buffer.fill(number)
+        return taken.every((buffer, number) => buffer.every(byte => byte === number))
+      }),
+      { numRuns: 50 }
+    )
+  })
 })

@@ -53,7 +53,13 @@ await withScratch(15, async (checks, { folder }) => {
     const others = files
       .map(({ path }) => path)
       .filter(path => !/^dist\/(src|plugins|routes)\/.+\.(js|d\.ts)$/.test(path))
-    assert.deepEqual(others.sort(), ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'])
+    assert.deepEqual(others.sort(), [
+      'CHANGELOG.md',
+      'LICENSE',
+      'README.md',
+      'dist/src/bundled-licenses.txt',
+      'package.json'
+    ])
     await writeFile(join(project, 'package.json'), JSON.stringify({ name: 'project', private: true, type: 'module' }))
     await shell('npm', 'install', '--silent', join(folder, filename), ...runners)
     return `${files.length} files, ${Math.round(size / 1024)} KiB`

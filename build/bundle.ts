@@ -1,0 +1,58 @@
+/**
+ * Puts the programs of `dist` into a few files each, and TypeBox with them: it comes in 266 files, and to load those takes
+ * longer than all else that a start does. Other packages stay outside, where they can be updated.
+ */
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { basename, join, relative } from 'node:path'
+import { build } from 'esbuild'
+
+const top = join(import.meta.dirname, '..')
+const to = join(top, 'dist/src')
+const inside = ['@sinclair/typebox', '@fastify/type-provider-typebox']
+const programs = {
+  cli: 'src/cli.ts',
+  container: 'src/container.ts',
+  'container/health': 'src/container/health.ts',
+  // Started by what lies beside it.
+  'hash-thread': 'src/registry/hash-thread.ts'
+}
+
+const { dependencies } = JSON.parse(readFileSync(join(top, 'package.json'), 'utf8')) as {
+  dependencies: Record<string, string>
+}
+const outside = Object.keys(dependencies).filter(name => !inside.includes(name))
+const { outputFiles } = await build({
+  absWorkingDir: top,
+  entryPoints: programs,
+  outdir: to,
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20',
+  external: outside.flatMap(name => [name, `${name}/*`]),
+  keepNames: true,
+  write: false
+})
+const files = new Map(outputFiles.map(({ path, text }) => [relative(to, path), text]))
+const licence = readFileSync(join(top, 'node_modules', inside[0]!, 'license'), 'utf8')
+const provider = readFileSync(join(top, 'node_modules', inside[1]!, 'LICENSE'), 'utf8')
+files.set('bundled-licenses.txt', `${inside[0]}\n\n${licence}\n\n${inside[1]}\n\n${provider}`)
+
+// A server that is running may come to load any of them: those that stay the same are left alone.
+for (const [path, text] of files) {
+  const file = join(to, path)
+  if (contentOf(file) === text) continue
+  writeFileSync(`${file}.new`, text)
+  renameSync(`${file}.new`, file)
+}
+const stale = readdirSync(to).filter(name => /^(chunk|[\w-]+)-[A-Z0-9]{8}\.js$/.test(name) && !files.has(name))
+for (const name of stale) rmSync(join(to, basename(name)))
+
+function contentOf(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return undefined
+  }
+}

@@ -18,7 +18,7 @@ type Log = Awaited<ReturnType<typeof recordScenario>>
 const scenarios = Number(process.argv[2] ?? 1)
 const firstSeed = Number(process.argv[3] ?? 1)
 /** Of the moments without an answer one in so many is tried. */
-const EVERY = 6
+const EVERY = scenarios > 1 ? 6 : 12
 const COLLECT_EVERY = 25
 /** What no client happened to write in one scenario is written in another. */
 const MORE_SCENARIOS = 9

@@ -1,16 +1,21 @@
-/** The driver's tests, the HTTP tests and the clients on every S3 server: some of them on MinIO, and the others over TLS. */
+/**
+ * `suites.ts [whole]`: the clients on every S3 server, the driver's tests on each of the two, and the HTTP tests on one;
+ * with `whole` all on all.
+ */
 import { withScratch } from '../reliability/scratch.ts'
 import { startServer } from '../reliability/server-process.ts'
 import { closingLine, output, passingClients } from './counted.ts'
 import { type S3Server, startMinio, startSecureMinio, startVersitygw } from './servers.ts'
 
-await withScratch(30, async (checks, scratch) => {
+const whole = process.argv[2] === 'whole'
+
+await withScratch(whole ? 60 : 30, async (checks, scratch) => {
   for (const start of [startVersitygw, startMinio, startSecureMinio]) {
     const server = await start(scratch)
-    if (start !== startMinio) {
+    if (whole || start !== startMinio) {
       await checks.check(`${server.name}: the driver's tests`, () => tap(server, 'test/s3/*.test.ts'))
     }
-    if (start !== startSecureMinio) {
+    if (whole || start === startVersitygw) {
       await checks.check(`${server.name}: the HTTP tests`, () => tap(server, 'test/routes/*.test.ts'))
     }
     await checks.check(`${server.name}: the clients`, async () => {

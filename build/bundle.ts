@@ -3,12 +3,13 @@
  * longer than all else that a start does. Other packages stay outside, where they can be updated.
  */
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { basename, join, relative } from 'node:path'
+import { join, relative } from 'node:path'
 import { build } from 'esbuild'
 
 const top = join(import.meta.dirname, '..')
 const to = join(top, 'dist/src')
-const inside = ['@sinclair/typebox', '@fastify/type-provider-typebox']
+/** Packages that go inside, with the names of the files that say what that takes. */
+const inside = { '@sinclair/typebox': 'license', '@fastify/type-provider-typebox': 'LICENSE' }
 const programs = {
   cli: 'src/cli.ts',
   container: 'src/container.ts',
@@ -20,7 +21,7 @@ const programs = {
 const { dependencies } = JSON.parse(readFileSync(join(top, 'package.json'), 'utf8')) as {
   dependencies: Record<string, string>
 }
-const outside = Object.keys(dependencies).filter(name => !inside.includes(name))
+const outside = Object.keys(dependencies).filter(name => !(name in inside))
 const { outputFiles } = await build({
   absWorkingDir: top,
   entryPoints: programs,
@@ -31,13 +32,13 @@ const { outputFiles } = await build({
   platform: 'node',
   target: 'node20',
   external: outside.flatMap(name => [name, `${name}/*`]),
-  keepNames: true,
   write: false
 })
 const files = new Map(outputFiles.map(({ path, text }) => [relative(to, path), text]))
-const licence = readFileSync(join(top, 'node_modules', inside[0]!, 'license'), 'utf8')
-const provider = readFileSync(join(top, 'node_modules', inside[1]!, 'LICENSE'), 'utf8')
-files.set('bundled-licenses.txt', `${inside[0]}\n\n${licence}\n\n${inside[1]}\n\n${provider}`)
+const licenses = Object.entries(inside).map(
+  ([name, license]) => `${name}\n\n${readFileSync(join(top, 'node_modules', name, license), 'utf8')}`
+)
+files.set('bundled-licenses.txt', licenses.join('\n'))
 
 // A server that is running may come to load any of them: those that stay the same are left alone.
 for (const [path, text] of files) {
@@ -46,8 +47,8 @@ for (const [path, text] of files) {
   writeFileSync(`${file}.new`, text)
   renameSync(`${file}.new`, file)
 }
-const stale = readdirSync(to).filter(name => /^(chunk|[\w-]+)-[A-Z0-9]{8}\.js$/.test(name) && !files.has(name))
-for (const name of stale) rmSync(join(to, basename(name)))
+const stale = readdirSync(to).filter(name => /-[A-Z0-9]{8}\.js$/.test(name) && !files.has(name))
+for (const name of stale) rmSync(join(to, name))
 
 function contentOf(file: string): string | undefined {
   try {

@@ -19,6 +19,8 @@ export interface CutOptions {
   /** A path for the folders that are left; whatever is there goes. */
   folder: string
   chance: Chance
+  /** The cuts that are tried after each answer: that is when something is owed that was not before. */
+  afterAnswer: readonly Keeping[]
   /** Of the moments after which nobody got an answer, one in so many is tried. */
   every: number
   /** One in so many cuts is followed by collections until nothing is left that nobody needs. */
@@ -38,7 +40,8 @@ interface Moment {
  * half, what was not answered ends well when it is done again. Returns how many different folders were tried; throws at
  * the first that is not right.
  */
-export async function cutEverywhere({ log, folder, chance, every, collectEvery }: CutOptions): Promise<number> {
+export async function cutEverywhere(options: CutOptions): Promise<number> {
+  const { log, folder, chance, collectEvery } = options
   const disk = createDisk()
   const owed: Owed = new Map()
   const open = new Set<Operation>()
@@ -49,7 +52,7 @@ export async function cutEverywhere({ log, folder, chance, every, collectEvery }
     else if (one.kind === 'begun') open.add(one.operation)
     else open.delete(one.operation)
 
-    for (const keeping of keepings(one, chance, every)) {
+    for (const keeping of keepings(one, options)) {
       const left = disk.cut(keeping, chance)
       const name = nameOf(left, owed)
       if (seen.has(name)) continue
@@ -64,9 +67,8 @@ export async function cutEverywhere({ log, folder, chance, every, collectEvery }
   return seen.size
 }
 
-/** After an answer several cuts are tried: that is when something is owed that was not before. */
-function keepings(one: LogEntry, chance: Chance, every: number): Keeping[] {
-  if (one.kind === 'ledger' && one.entry.kind === 'answered') return ['nothing', 'some', 'some', 'everything']
+function keepings(one: LogEntry, { chance, every, afterAnswer }: CutOptions): readonly Keeping[] {
+  if (one.kind === 'ledger' && one.entry.kind === 'answered') return afterAnswer
   if (one.kind !== 'step' || !chance.happens(1 / every)) return []
   return [chance.one(['nothing', 'some', 'some', 'some', 'everything'] as const)]
 }

@@ -17,9 +17,12 @@ type Log = Awaited<ReturnType<typeof recordScenario>>
 
 const scenarios = Number(process.argv[2] ?? 1)
 const firstSeed = Number(process.argv[3] ?? 1)
-/** Of the moments without an answer one in so many is tried. */
-const EVERY = scenarios > 1 ? 6 : 12
 const COLLECT_EVERY = 25
+/** What is tried after each answer, and of the moments without one, one in so many. */
+const cuts =
+  scenarios > 1
+    ? ({ afterAnswer: ['nothing', 'some', 'some', 'everything'], every: 6 } as const)
+    : ({ afterAnswer: ['nothing', 'some'], every: 12 } as const)
 /** What no client happened to write in one scenario is written in another. */
 const MORE_SCENARIOS = 9
 
@@ -37,8 +40,8 @@ await withScratch(10 + 10 * scenarios, async (checks, scratch) => {
     await checks.check(
       `${seed}. after a power cut all that was answered is there, and nothing is half there`,
       async () => {
-        const cuts = await cutEverywhere({ log, folder, chance, every: EVERY, collectEvery: COLLECT_EVERY })
-        return `${cuts} different folders`
+        const folders = await cutEverywhere({ log, folder, chance, ...cuts, collectEvery: COLLECT_EVERY })
+        return `${folders} different folders`
       }
     )
   }
@@ -65,7 +68,8 @@ async function record(parent: string, seed: number, chance: Chance): Promise<Log
 async function noticed(log: Log, sync: Sync, folder: string): Promise<string | undefined> {
   const without = leaveOut(log, sync)
   if (without.length === log.length) return undefined
-  const cutting = { log: without, folder, chance: createChance(1), every: Number.POSITIVE_INFINITY, collectEvery: 1e9 }
+  const rarely = { every: Number.POSITIVE_INFINITY, collectEvery: 1e9 }
+  const cutting = { log: without, folder, chance: createChance(1), afterAnswer: ['nothing'] as const, ...rarely }
   return cutEverywhere(cutting).then(
     () => undefined,
     (error: Error) => error.message.split('\n')[0]?.slice(0, 120)

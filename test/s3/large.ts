@@ -54,7 +54,7 @@ await withScratch(long ? 90 : 25, async (checks, scratch) => {
     await memory(server)
   })
   await withRegistry(scratch, {}, async (_, repository, sent) => {
-    const whole = (long ? 1024 : 64) * mebibyte
+    const whole = (long ? 1024 : 32) * mebibyte
     await check(`a blob of ${text(whole)} in chunks of 64 KiB is written three times at most`, async () => {
       const { digest } = await sha256(seededBytes(3, 0, whole))
       const rate = await rateOf(whole, () => pushInChunks(repository, 3, digest, whole, chunk))

@@ -1,6 +1,6 @@
 /**
- * `suites.ts [whole]`: the clients on every S3 server, the driver's tests on each of the two, and the HTTP tests on one;
- * with `whole` all on all.
+ * `suites.ts [whole]`: the clients on every S3 server, the driver's tests on each of the two, and on one the HTTP tests
+ * that have to do with what is stored; with `whole` all on all.
  */
 import { withScratch } from '../reliability/scratch.ts'
 import { startServer } from '../reliability/server-process.ts'
@@ -8,6 +8,9 @@ import { closingLine, output, passingClients } from './counted.ts'
 import { type S3Server, startMinio, startSecureMinio, startVersitygw } from './servers.ts'
 
 const whole = process.argv[2] === 'whole'
+const httpTests = whole
+  ? 'test/routes/*.test.ts'
+  : 'test/routes/{blobs,immutable-tags,lists,manifest-references,manifest-tags,manifests,redirect,referrers,upload-sessions,uploads}.test.ts'
 
 await withScratch(whole ? 60 : 30, async (checks, scratch) => {
   for (const start of [startVersitygw, startMinio, startSecureMinio]) {
@@ -16,7 +19,7 @@ await withScratch(whole ? 60 : 30, async (checks, scratch) => {
       await checks.check(`${server.name}: the driver's tests`, () => tap(server, 'test/s3/*.test.ts'))
     }
     if (whole || start === startVersitygw) {
-      await checks.check(`${server.name}: the HTTP tests`, () => tap(server, 'test/routes/*.test.ts'))
+      await checks.check(`${server.name}: the HTTP tests`, () => tap(server, httpTests))
     }
     await checks.check(`${server.name}: the clients`, async () => {
       const registry = await startServer({ storage: await server.createBucket(), log: scratch.log })

@@ -2,7 +2,7 @@
  * Puts the programs of `dist` into a few files each, and TypeBox with them: it comes in 266 files, and to load those takes
  * longer than all else that a start does. Other packages stay outside, where they can be updated.
  */
-import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { build } from 'esbuild'
 
@@ -43,17 +43,9 @@ files.set('bundled-licenses.txt', licenses.join('\n'))
 // A server that is running may come to load any of them: those that stay the same are left alone.
 for (const [path, text] of files) {
   const file = join(to, path)
-  if (contentOf(file) === text) continue
+  if (existsSync(file) && readFileSync(file, 'utf8') === text) continue
   writeFileSync(`${file}.new`, text)
   renameSync(`${file}.new`, file)
 }
 const stale = readdirSync(to).filter(name => /-[A-Z0-9]{8}\.js$/.test(name) && !files.has(name))
 for (const name of stale) rmSync(join(to, name))
-
-function contentOf(file: string): string | undefined {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch {
-    return undefined
-  }
-}

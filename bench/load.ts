@@ -1,5 +1,6 @@
 /** A process that puts load on a server: it is told a job, connects, says so, begins when told, and tells the result. */
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Connection, openConnection } from './connection.ts'
 import { createTask, type Task, type TaskOptions } from './tasks.ts'
 
@@ -13,6 +14,8 @@ export interface Job {
   count?: number
   /** Default: without end. */
   seconds?: number
+  /** How often a second at the most, over all clients. Default: as fast as the server answers. */
+  perSecond?: number
 }
 
 export interface LoadResult {
@@ -42,7 +45,7 @@ process.disconnect()
 
 async function work(
   perform: Task,
-  { count = Infinity, seconds = Infinity }: Job,
+  { count = Infinity, seconds = Infinity, perSecond = Infinity }: Job,
   clients: Connection[]
 ): Promise<LoadResult> {
   const latencies: number[] = []
@@ -53,6 +56,11 @@ async function work(
     while (turn < count && !stopped) {
       const started = performance.now()
       if (started >= deadline) return
+      const early = begun + (turn / perSecond) * 1000 - started
+      if (early > 0) {
+        await sleep(early)
+        continue
+      }
       const part = await perform(connection, turn++)
       latencies.push(part ?? performance.now() - started)
     }

@@ -37,7 +37,7 @@ export async function buildApp(config: Config, options: BuildOptions = {}): Prom
   const { storage, log, now, metrics: given, quiet } = options
   const app = Fastify({
     logger: log ? { level: config.logLevel, stream: log } : (loggerOptions(config) ?? false),
-    logController: requestLog(config.logRequests),
+    logController: requestLog(config),
     genReqId: createRequestIds(),
     childLoggerFactory: requestLogger,
     trustProxy: config.trustProxy,

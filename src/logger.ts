@@ -1,4 +1,10 @@
-import { type FastifyReply, type FastifyRequest, type FastifyServerOptions, LogController } from 'fastify'
+import {
+  type FastifyBaseLogger,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifyServerOptions,
+  LogController
+} from 'fastify'
 import type { Config } from './config.ts'
 import { traceIdOf } from './http/request-id.ts'
 
@@ -19,19 +25,63 @@ export const requestLogger: NonNullable<FastifyServerOptions['childLoggerFactory
   bindings,
   options,
   { headers }
-) => {
-  const traceId = traceIdOf(headers)
-  return logger.child(traceId === undefined ? bindings : { ...bindings, trace_id: traceId }, options)
+) =>
+  new LateLogger(() => {
+    const traceId = traceIdOf(headers)
+    return logger.child(traceId === undefined ? bindings : { ...bindings, trace_id: traceId }, options)
+  })
+
+type Line = Parameters<FastifyBaseLogger['info']>
+
+/** A logger that is made when it is first asked for something: most requests write no line. */
+class LateLogger implements FastifyBaseLogger {
+  private readonly make: () => FastifyBaseLogger
+  private made: FastifyBaseLogger | undefined
+  constructor(make: () => FastifyBaseLogger) {
+    this.make = make
+  }
+
+  private get logger(): FastifyBaseLogger {
+    this.made ??= this.make()
+    return this.made
+  }
+  get level(): string {
+    return this.logger.level
+  }
+  child(...of: Parameters<FastifyBaseLogger['child']>): FastifyBaseLogger {
+    return this.logger.child(...of)
+  }
+  fatal(...line: Line): void {
+    this.logger.fatal(...line)
+  }
+  error(...line: Line): void {
+    this.logger.error(...line)
+  }
+  warn(...line: Line): void {
+    this.logger.warn(...line)
+  }
+  info(...line: Line): void {
+    this.logger.info(...line)
+  }
+  debug(...line: Line): void {
+    this.logger.debug(...line)
+  }
+  trace(...line: Line): void {
+    this.logger.trace(...line)
+  }
+  silent(...line: Line): void {
+    this.logger.silent(...line)
+  }
 }
 
 /**
  * Logs each request in one line when it has been answered, where Fastify has two: a line takes 40 % of the
  * time of a small answer. What goes wrong inside is logged whatever is chosen here.
  *
- * @param which `errors`: those with a status from 400 up
+ * @param config `errors`: those with a status from 400 up. Nothing is made ready for a log that takes none of it.
  */
-export function requestLog(which: Config['logRequests']): LogController {
-  return new RequestLog(which)
+export function requestLog({ logRequests, logLevel }: Pick<Config, 'logRequests' | 'logLevel'>): LogController {
+  return new RequestLog(['trace', 'debug', 'info'].includes(logLevel) ? logRequests : 'none')
 }
 
 class RequestLog extends LogController {

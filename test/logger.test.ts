@@ -6,7 +6,10 @@ import { createLog } from './plugins/edge.ts'
 /** GET /<status> answers with that status. */
 function logged(t: Test, which: 'none' | 'errors' | 'all') {
   const { stream, lines } = createLog()
-  const app = Fastify({ logger: { level: 'info', stream }, logController: requestLog(which) })
+  const app = Fastify({
+    logger: { level: 'info', stream },
+    logController: requestLog({ logRequests: which, logLevel: 'info' })
+  })
   app.get<{ Params: { status: string } }>(
     '/:status',
     async ({ params }, reply) => void reply.code(Number(params.status))

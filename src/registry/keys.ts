@@ -98,8 +98,8 @@ export const linksOf = (name: string, digest: Digest): string => `${blobsOf(name
 export const linkKey = (name: string, digest: Digest, content: string, size: number): string =>
   `${linksOf(name, digest)}${nonce()}.${content}.${size}`
 export function parseLink(key: string): BlobLink {
-  const [, content = '', size = ''] = lastPart(key).split('.')
-  return { key, content, size: Number(size) }
+  const end = key.lastIndexOf('.')
+  return { key, content: key.slice(key.lastIndexOf('.', end - 1) + 1, end), size: Number(key.slice(end + 1)) }
 }
 
 export const manifestsOf = (name: string): string => `${inRepository(name)}_manifests/`
@@ -114,15 +114,24 @@ export const tagFolder = (name: string, tag: string): string => `${tagsOf(name)}
 /** Never written. To delete it takes the tag's folder away where a crash left that empty: it would be listed for ever. */
 export const noTagKey = (name: string, tag: string): string => `${tagFolder(name, tag)}none`
 /** The tag that a folder of `tagsOf` stands for. */
-export const parseTagFolder = (key: string): string => lastPart(key.slice(0, -1)).slice(0, -TAG_END.length)
+export const parseTagFolder = (key: string): string =>
+  key.slice(key.lastIndexOf('/', key.length - 2) + 1, -1 - TAG_END.length)
 /** The tag that a value is of. */
 export const parseTagOfValue = (key: string): string => parseTagFolder(key.slice(0, key.lastIndexOf('/') + 1))
 export function tagKey(name: string, tag: string, seq: number, nonce: string, digest: Digest): string {
   return `${tagFolder(name, tag)}${inverted(seq)}.${nonce}.${flat(digest)}`
 }
 export function parseTagKey(key: string): TagKey {
-  const [place = '', nonce = '', digest = ''] = lastPart(key).split('.')
-  return { key, seq: seqOf(place), nonce, digest: unflat(digest) }
+  // Every GET by tag comes here; `split` takes longer.
+  const place = key.lastIndexOf('/') + 1
+  const dot = key.indexOf('.', place)
+  const last = key.lastIndexOf('.')
+  return {
+    key,
+    seq: seqOf(key.slice(place, dot)),
+    nonce: key.slice(dot + 1, last),
+    digest: unflat(key.slice(last + 1))
+  }
 }
 
 export const allTaggedOf = (name: string): string => `${inRepository(name)}_tagged/`

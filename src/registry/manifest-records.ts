@@ -22,15 +22,17 @@ export interface StoredManifest {
 
 /** The records of a manifest. */
 interface Records {
-  /** The newest one that can be read; `ageMs` is its age. */
-  newest: (StoredManifest & { ageMs: number }) | undefined
-  /** The highest place in their sequence. */
-  seq: number
+  /** The key of the newest. */
+  first: string | undefined
+  /** What the newest one that can be read holds. */
+  newest: StoredManifest | undefined
+  /** Of that one, where it was asked for. */
+  ageMs: number
   /** A newer one than that can't be read. */
   damaged: boolean
 }
 
-const NO_RECORDS: Records = { newest: undefined, seq: 0, damaged: false }
+const NO_RECORDS: Records = { first: undefined, newest: undefined, ageMs: 0, damaged: false }
 
 /** The records that a manifest is kept in: what was pushed, byte for byte, and never rewritten. */
 export function createRecords({ storage, cache, graceMs }: RecordOptions) {
@@ -38,28 +40,32 @@ export function createRecords({ storage, cache, graceMs }: RecordOptions) {
   // tells whether there was one.
   const known = new LRUCache<string, true>(REMEMBERED)
 
-  async function inspect(name: string, digest: Digest, list: Look = storage.list): Promise<Records> {
-    const records = { ...NO_RECORDS }
-    for (const { key, ageMs = 0 } of await list(recordsOf(name, digest), { ages: true })) {
-      records.seq ||= parseRecordSeq(key)
+  const withAges: Look = prefix => storage.list(prefix, { ages: true })
+
+  /** @param list asks for ages, unless another is given */
+  async function inspect(name: string, digest: Digest, list = withAges): Promise<Records> {
+    const prefix = recordsOf(name, digest)
+    let first: string | undefined
+    let damaged = false
+    for (const { key, ageMs = 0 } of await list(prefix, {})) {
+      first ??= key
       let stored = cache.get(key)
       if (!stored) {
         const bytes = (await storage.get(key))?.bytes
         if (!bytes) continue // deleted since the listing
         stored = readRecord(digest, bytes)
         if (stored) cache.set(key, stored, bytes.length)
-        else records.damaged = true
+        else damaged = true
       }
       if (!stored) continue
-      records.newest = { ...stored, ageMs }
-      known.set(recordsOf(name, digest), true)
-      break
+      known.set(prefix, true)
+      return { first, newest: stored, ageMs, damaged }
     }
-    return records
+    return { ...NO_RECORDS, first, damaged }
   }
 
   /** The newest record of a manifest. Throws `internal` when there are only damaged ones. */
-  async function find(name: string, digest: Digest, list?: Look): Promise<StoredManifest | undefined> {
+  async function find(name: string, digest: Digest, list: Look = storage.list): Promise<StoredManifest | undefined> {
     const { newest, damaged } = await inspect(name, digest, list)
     if (!newest && damaged) {
       throw new RegistryError('internal', {}, { cause: new Error(`the manifest ${name}@${digest} is damaged`) })
@@ -88,18 +94,20 @@ export function createRecords({ storage, cache, graceMs }: RecordOptions) {
   }
 
   /** Not so where a damaged one comes first: in time a collector takes all but the first. */
-  const isReliable = ({ newest, damaged }: Records): boolean =>
-    newest !== undefined && newest.ageMs < graceMs / 2 && !damaged
+  const isReliable = ({ newest, ageMs, damaged }: Records): boolean =>
+    newest !== undefined && ageMs < graceMs / 2 && !damaged
 
   /**
    * @param before those so far
    * @returns its key
    */
-  async function write(name: string, { digest, mediaType, bytes }: StoredManifest, before: Records): Promise<string> {
+  async function write(name: string, manifest: StoredManifest, before: Records): Promise<string> {
+    const { digest, mediaType, bytes } = manifest
     const header = `${JSON.stringify({ mediaType })}\n`
-    const key = recordKey(name, digest, before.seq + 1)
+    const seq = before.first === undefined ? 1 : parseRecordSeq(before.first) + 1
+    const key = recordKey(name, digest, seq)
     await storage.put(key, Buffer.concat([Buffer.from(header), bytes]))
-    cache.set(key, { digest, mediaType, bytes }, bytes.length)
+    cache.set(key, manifest, bytes.length)
     known.set(recordsOf(name, digest), true)
     return key
   }

@@ -1,8 +1,9 @@
-import fs, { type MakeDirectoryOptions, type RmOptions } from 'node:fs'
+import fs, { type MakeDirectoryOptions, type NoParamCallback, type RmOptions } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { syncBuiltinESMExports } from 'node:module'
 import { dirname, join, relative } from 'node:path'
 import { setImmediate as othersRun } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import type { Chance } from './chance.ts'
 import type { DiskStep } from './disk.ts'
 
@@ -208,15 +209,31 @@ function recordedHandle(handle: FileHandle, file: number, { record, later, sync 
   })
 }
 
-/** Files that are made empty, and fsync of folders by number. */
-function recordedDescriptors({ inside, opened, later, sync }: Recorder) {
-  const folders = new Map<number, number>()
+/** New files and their bytes, and fsync of folders, by descriptor. */
+function recordedDescriptors({ inside, opened, record, later, sync }: Recorder) {
+  const files = new Map<number, number>()
+  const synced = (real: SyncOf, now: (descriptor: number) => void): SyncOf => {
+    return (descriptor, done) => {
+      const file = files.get(descriptor)
+      if (file === undefined) real(descriptor, done)
+      else sync(file, () => now(descriptor)).then(() => done(null), done)
+    }
+  }
+  const write = async (descriptor: number, bytes: Uint8Array, from: number, length: number, at: number) => {
+    const file = files.get(descriptor)
+    if (file === undefined) return promisify(real.write)(descriptor, bytes, from, length, at)
+    const bytesWritten = real.writeSync(descriptor, bytes, from, length, at)
+    const written = Buffer.from(bytes.subarray(from, from + bytesWritten))
+    record({ kind: 'write', file, at, bytes: written, time: Date.now() })
+    await later()
+    return { bytesWritten, buffer: bytes }
+  }
   return {
     open: (path: string, flags: string | number, done: (error: unknown, descriptor?: number) => void): void => {
       if (inside(path) && flags !== 'wx') throw new Error(`it is not known how to record open with ${flags}`)
       try {
         const descriptor = real.openSync(path, flags)
-        if (inside(path)) opened(path, true)
+        if (inside(path)) files.set(descriptor, opened(path, true))
         later().then(() => done(null, descriptor), done)
       } catch (error) {
         done(error)
@@ -224,17 +241,22 @@ function recordedDescriptors({ inside, opened, later, sync }: Recorder) {
     },
     openSync: (path: string, flags: string | number): number => {
       const descriptor = real.openSync(path, flags)
-      if (inside(path) && real.fstatSync(descriptor).isDirectory()) folders.set(descriptor, opened(path, false))
+      if (inside(path) && real.fstatSync(descriptor).isDirectory()) files.set(descriptor, opened(path, false))
       return descriptor
     },
+    close: (descriptor: number, done: NoParamCallback): void => {
+      files.delete(descriptor)
+      real.close(descriptor, done)
+    },
     closeSync: (descriptor: number): void => {
-      folders.delete(descriptor)
+      files.delete(descriptor)
       real.closeSync(descriptor)
     },
-    fsync: (descriptor: number, done: (error: Error | null) => void): void => {
-      const file = folders.get(descriptor)
-      if (file === undefined) real.fsync(descriptor, done)
-      else sync(file, () => real.fsyncSync(descriptor)).then(() => done(null), done)
-    }
+    // As it stands it writes the log.
+    write: Object.assign(real.write.bind(undefined), { [promisify.custom]: write }),
+    fsync: synced(real.fsync, real.fsyncSync),
+    fdatasync: synced(real.fdatasync, real.fdatasyncSync)
   }
 }
+
+type SyncOf = (descriptor: number, done: NoParamCallback) => void

@@ -17,6 +17,7 @@ const FEW = 8
 
 /** A folder as it was read: names in byte order, those of folders with a `/` behind, as keys have it. */
 interface FolderNames {
+  readonly path: string
   readonly names: readonly string[]
   /** Times of last change by index, filled in as they are asked for. */
   readonly times: (number | undefined)[]
@@ -68,19 +69,23 @@ function floorOf(after: string): string {
 /** Adds what lies under the folder `base` (a key's beginning: empty, or ending in `/`) until the limit is reached. */
 async function collect(walk: Walk, base: string): Promise<void> {
   const { root, names, floor, entries, ages } = walk
-  const folder = folderAt(root, base)
-  const read = names.remembered(folder) ?? (await names.of(folder, walk))
+  const read = names.remembered(base) ?? (await names.of(base, walk))
   if (!read) return
+  // To compare a key takes longer than to make it, so it is done only as long as it can tell something: all in the folder
+  // that is the prefix are under it, and what follows a key that is wanted is wanted too.
+  const whole = base.length >= walk.prefix.length
+  let wanted = floor <= base
   for (let i = firstWanted(walk, base, read.names); i < read.names.length && entries.length < walk.limit; i++) {
     const name = read.names[i]!
     const key = base + name
-    if (!key.startsWith(walk.prefix)) return
+    if (!whole && !key.startsWith(walk.prefix)) return
+    wanted ||= key >= floor
     if (base === '' && name.endsWith('/') && !(await holdsKeys(walk, name))) continue
     if (name.endsWith('/')) {
       if (walk.folders) {
-        if (key >= floor) entries.push({ key })
-      } else if (key >= floor || floor.startsWith(key)) await collect(walk, key)
-    } else if (key >= floor) {
+        if (wanted) entries.push({ key })
+      } else if (wanted || floor.startsWith(key)) await collect(walk, key)
+    } else if (wanted) {
       if (ages && read.times[i] === undefined) await lookAtTimes(walk, base, read, i)
       const time = read.times[i]
       // Without a time the file is gone since the folder was read.
@@ -96,7 +101,7 @@ const folderAt = (root: Root, base: string): string => (base === '' ? root.path 
 /** Whether a top-level folder is one of keys, and not an empty one: those stay when their last key goes. */
 async function holdsKeys(walk: Walk, name: string): Promise<boolean> {
   if (name === 'lost+found/' || isOwn(name)) return false
-  return !walk.folders || ((await walk.names.of(folderAt(walk.root, name), walk))?.names.length ?? 0) > 0
+  return !walk.folders || ((await walk.names.of(name, walk))?.names.length ?? 0) > 0
 }
 
 /** Where to begin in a folder: a binary search, so that a page costs the same wherever it starts. */
@@ -131,21 +136,24 @@ async function lookAtTimes(walk: Walk, base: string, read: FolderNames, index: n
   )
 }
 
-/** Folders as they were read, by their paths. Each page of the largest would cost all of it if that were not kept. */
+/**
+ * Folders as they were read, by how the keys in them begin. Each page of the largest would cost all of it if that were not
+ * kept.
+ */
 function createCache(cachedNames: number) {
   const sizeOf = ({ names }: FolderNames): number => names.length + 8
   const cache = new LRUCache<string, FolderNames>({ maxSize: cachedNames, sizeCalculation: sizeOf })
-  let largest: { folder: string; read: FolderNames } | undefined
-  const forget = (folder: string): void => {
-    if (largest?.folder === folder) largest = undefined
-    cache.delete(folder)
+  let largest: { base: string; read: FolderNames } | undefined
+  const forget = (base: string): void => {
+    if (largest?.base === base) largest = undefined
+    cache.delete(base)
   }
   return {
-    get: (folder: string) => (largest?.folder === folder ? largest.read : cache.get(folder)),
-    set: (folder: string, read: FolderNames): void => {
-      forget(folder)
-      if (sizeOf(read) > cachedNames) largest = { folder, read }
-      else cache.set(folder, read)
+    get: (base: string) => (largest?.base === base ? largest.read : cache.get(base)),
+    set: (base: string, read: FolderNames): void => {
+      forget(base)
+      if (sizeOf(read) > cachedNames) largest = { base, read }
+      else cache.set(base, read)
     },
     /** Whether it can be kept without forgetting another. */
     hasRoomFor: (read: FolderNames): boolean => cache.calculatedSize + sizeOf(read) <= cachedNames,
@@ -156,12 +164,12 @@ function createCache(cachedNames: number) {
 /** What counts of a listing where folders are read; see `ListOptions`. */
 type Page = Pick<Walk, 'since' | 'limit'>
 
-/** The names in folders; see `createFolderNames`. */
+/** The names in folders, by how the keys in them begin; see `createFolderNames`. */
 interface NamesOfFolders {
   /** Those that were read before, where nothing has changed; undefined: that is not known. */
-  remembered(folder: string): FolderNames | undefined
+  remembered(base: string): FolderNames | undefined
   /** Undefined where there is no folder. For a page of a long listing they may be as old as that. */
-  of(folder: string, page: Page): Promise<FolderNames | undefined>
+  of(base: string, page: Page): Promise<FolderNames | undefined>
 }
 
 /**
@@ -174,30 +182,31 @@ function createFolderNames(root: Root, cachedNames: number): NamesOfFolders {
   const cache = createCache(cachedNames)
   const reading = new Map<string, Promise<FolderNames | undefined>>()
 
-  async function readAnew(folder: string, stat: Stats, { since, limit }: Page): Promise<FolderNames | undefined> {
+  async function readAnew(base: string, path: string, stat: Stats, page: Page): Promise<FolderNames | undefined> {
+    const { since, limit } = page
     const [startedAt, readAt] = [Date.now(), performance.now()]
-    await root.confine(folder)
-    const names = await namesIn(folder, stat.size)
+    await root.confine(path)
+    const names = await namesIn(path, stat.size)
     if (!names) return undefined
-    const read: FolderNames = { names, times: [], state: undefined, readAt }
+    const read: FolderNames = { path, names, times: [], state: undefined, readAt }
     // A long listing comes back for a large folder. The many small ones that it passes push out nothing.
     const comesBack = since !== undefined && names.length > limit
     if (since !== undefined && !comesBack && !cache.hasRoomFor(read)) return read
     const { ctimeMs, mtimeMs, ino } = stat
-    const still = root.local && startedAt - ctimeMs > tickOf(stat) && isSame(stat, await root.stat(folder))
+    const still = root.local && startedAt - ctimeMs > tickOf(stat) && isSame(stat, await root.stat(path))
     const seen: FolderNames = still ? { ...read, state: { ctimeMs, mtimeMs, ino } } : read
-    if (still || comesBack) cache.set(folder, seen)
+    if (still || comesBack) cache.set(base, seen)
     return seen
   }
 
-  async function look(folder: string, page: Page): Promise<FolderNames | undefined> {
-    const stat = await root.stat(folder)
+  async function look(base: string, path: string, page: Page): Promise<FolderNames | undefined> {
+    const stat = await root.stat(path)
     if (!stat?.isDirectory()) {
-      cache.delete(folder)
+      cache.delete(base)
       return undefined
     }
     const known = (): FolderNames | undefined => {
-      const cached = cache.get(folder)
+      const cached = cache.get(base)
       if (cached?.state && isSame(cached.state, stat)) return cached
       const recent = cached && page.since !== undefined && cached.readAt >= page.since
       return recent ? { ...cached, times: [] } : undefined
@@ -205,22 +214,25 @@ function createFolderNames(root: Root, cachedNames: number): NamesOfFolders {
     const seen = known()
     if (seen) return seen
     // Others may be reading the same large folder: theirs will do if it turns out to be worth remembering.
-    await reading.get(folder)?.catch(() => undefined)
+    await reading.get(base)?.catch(() => undefined)
     const theirs = known()
     if (theirs) return theirs
-    const read = readAnew(folder, stat, page)
-    reading.set(folder, read)
+    const read = readAnew(base, path, stat, page)
+    reading.set(base, read)
     return read.finally(() => {
-      if (reading.get(folder) === read) reading.delete(folder)
+      if (reading.get(base) === read) reading.delete(base)
     })
   }
 
   return {
-    of: (folder, page) => found(root, folder, () => look(folder, page)),
+    of: (base, page) => {
+      const path = folderAt(root, base)
+      return found(root, path, () => look(base, path, page))
+    },
     // Nearly every list comes this way: without a promise it takes half the time.
-    remembered: folder => {
-      const cached = cache.get(folder)
-      return cached?.state && isSame(cached.state, statNow(folder)) ? cached : undefined
+    remembered: base => {
+      const cached = cache.get(base)
+      return cached?.state && isSame(cached.state, statNow(cached.path)) ? cached : undefined
     }
   }
 }

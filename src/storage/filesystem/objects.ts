@@ -1,16 +1,13 @@
-import { closeSync, open as openDescriptor } from 'node:fs'
-import { link, open, rename, rm, unlink } from 'node:fs/promises'
+import { link, rename, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { promisify } from 'node:util'
 import type { Buffers } from '../buffers.ts'
 import type { DeleteOptions, ObjectStore, PutOptions } from '../driver.ts'
+import { createNew } from './creating.ts'
 import { codeOf, ignoreMissing, isMissing } from './errors.ts'
 import type { Folders } from './folders.ts'
 import { createListing } from './listing.ts'
 import { createReading } from './reading.ts'
 import { found, type Root, statFound } from './root.ts'
-
-const descriptorOf = promisify(openDescriptor)
 
 /** Objects are files, at their keys' paths. A file is put in place whole and never written to afterwards. */
 export function createObjects(root: Root, folders: Folders, buffers: Buffers): ObjectStore {
@@ -71,8 +68,7 @@ async function place(
 /** An empty file is whole as soon as it is there. False: something is there already. */
 async function createEmpty(path: string): Promise<boolean> {
   try {
-    // Nothing was written, so to close it waits for nothing. A file handle would go to the thread pool for it.
-    closeSync(await descriptorOf(path, 'wx'))
+    await createNew(path)
     return true
   } catch (error) {
     if (codeOf(error) === 'EEXIST') return false
@@ -91,7 +87,7 @@ async function placeWhole(
   const temporary = await root.temporary()
   let moved = false
   try {
-    await writeNew(temporary, bytes, durable)
+    await createNew(temporary, { bytes, durable, local: root.local })
     await folders.within(dirname(path), () => (ifAbsent ? link(temporary, path) : rename(temporary, path)))
     moved = !ifAbsent
     return true
@@ -99,17 +95,7 @@ async function placeWhole(
     if (ifAbsent && codeOf(error) === 'EEXIST') return false
     throw error
   } finally {
-    if (!moved) await rm(temporary, { force: true })
-  }
-}
-
-async function writeNew(path: string, bytes: Uint8Array, durable: boolean): Promise<void> {
-  const handle = await open(path, 'wx')
-  try {
-    await handle.writeFile(bytes)
-    if (durable) await handle.datasync()
-  } finally {
-    await handle.close()
+    if (!moved) await unlink(temporary).catch(ignoreMissing)
   }
 }
 

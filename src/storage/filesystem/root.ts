@@ -43,7 +43,10 @@ export interface RootOptions {
 /** Opens the folder, making it if need be; throws as `probe` does. */
 export async function openRoot(options: RootOptions): Promise<Root> {
   const path = resolve(options.path)
-  const newName = () => join(path, TEMPORARY, randomBytes(12).toString('hex'))
+  const temporaries = join(path, TEMPORARY)
+  const names = `${temporaries}/${randomBytes(12).toString('hex')}`
+  let named = 0
+  const newName = () => `${names}-${(named++).toString(36)}`
   await checkTop(path)
   const abilities = await probe(path, newName())
   const local = options.local ?? abilities.local
@@ -58,7 +61,7 @@ export async function openRoot(options: RootOptions): Promise<Root> {
     local,
     path,
     temporary: async () => {
-      await confine(join(path, TEMPORARY))
+      await confine(temporaries)
       return newName()
     },
     stat: statAt,

@@ -1,0 +1,36 @@
+import { close, closeSync, fdatasync, open, write } from 'node:fs'
+import { promisify } from 'node:util'
+
+/*
+ * Descriptors, for a push makes several small files: handles of `node:fs/promises` are objects, and each of their steps,
+ * closing included, goes to the thread pool.
+ */
+const descriptorOf = promisify(open)
+const writeTo = promisify(write)
+const datasync = promisify(fdatasync)
+const closeAside = promisify(close)
+
+export interface Content {
+  bytes: Uint8Array
+  /** Whether they are to outlast a power cut when this resolves. */
+  durable: boolean
+  /** To close a file on a network may wait for its server. */
+  local: boolean
+}
+
+/** Makes a file: an empty one, or with bytes. Throws the system's error, `EEXIST` where something is. */
+export async function createNew(path: string, content?: Content): Promise<void> {
+  const file = await descriptorOf(path, 'wx')
+  // Nothing was written, so to close it waits for nothing.
+  if (!content) return closeSync(file)
+  const { bytes, durable, local } = content
+  try {
+    for (let done = 0; done < bytes.length; ) {
+      done += (await writeTo(file, bytes, done, bytes.length - done, done)).bytesWritten
+    }
+    if (durable) await datasync(file)
+  } finally {
+    if (local) closeSync(file)
+    else await closeAside(file)
+  }
+}

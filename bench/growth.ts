@@ -107,18 +107,18 @@ async function compare(where: string, check: Checks['check'], pair: Pair): Promi
  * small registry is asked no more often than the large one answers there, for a request costs more where there are few.
  */
 async function compareRequest(pair: Pair, { task, grows }: GrowthRequest, onS3: boolean): Promise<string> {
-  const cost = { few: 0, many: 0 }
+  const costs: Record<keyof Pair, number[]> = { small: [], large: [] }
   const latencies: number[] = []
   for (const server of [pair.small, pair.large]) await rateOf(server, { clients, seconds: warmUpSeconds, task })
   for (let round = 0; round < rounds; round++) {
     const many = await rateOf(pair.large, { clients, seconds, task })
     const pace = onS3 ? { perSecond: many.perSecond! } : {}
     const few = await rateOf(pair.small, { clients, seconds, task, ...pace })
-    cost.few += 1 / few.perCpuSecond!
-    cost.many += 1 / many.perCpuSecond!
+    costs.small.push(1 / few.perCpuSecond!)
+    costs.large.push(1 / many.perCpuSecond!)
     latencies.push(many.p50! / few.p50!)
   }
-  const [times, latency] = [cost.many / cost.few, medianOf(latencies)]
+  const [times, latency] = [medianOf(costs.large) / medianOf(costs.small), medianOf(latencies)]
   const told = `${times.toFixed(2)} times the processor time, ${latency.toFixed(2)} times the latency`
   if (grows) return `${told}: ${grows}`
   if (times > LIMIT || (latency > LIMIT && !onS3)) throw new Error(told)

@@ -182,7 +182,7 @@ export const mutations: Mutation[] = [
     edits: [
       [
         'manifest-records.ts',
-        'newest !== undefined && newest.ageMs < graceMs / 2 && !damaged',
+        'newest !== undefined && ageMs < graceMs / 2 && !damaged',
         'newest !== undefined && !damaged'
       ]
     ],

@@ -60,7 +60,7 @@ export function createTags({ storage, repositories, ignoresCase, immutable }: Ta
   async function resolve(name: string, tag: string, list: Look = storage.list): Promise<TagKey | undefined> {
     const [entry] = await list(tagFolder(name, tag), { limit: 1 })
     const first = entry && parseTagKey(entry.key)
-    if (!ignoresCase) return first
+    if (!ignoresCase) return first // at once: every GET by tag comes here
     return (await isAnother(name, tag, first)) ? undefined : first
   }
 

@@ -17,6 +17,7 @@ const FEW = 8
 
 /** A folder as it was read: names in byte order, those of folders with a `/` behind, as keys have it. */
 interface FolderNames {
+  /** Of the folder, which is looked at with each list. */
   readonly path: string
   readonly names: readonly string[]
   /** Times of last change by index, filled in as they are asked for. */

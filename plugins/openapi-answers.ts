@@ -63,7 +63,11 @@ const successes: Record<string, Record<string, Answer>> = {
   'GET /v2/_catalog': { 200: json('A page of repositories', list('repositories')) },
   'GET /v2/{name}/blobs/{digest}': {
     200: json('The blob', Bytes, described, 'application/octet-stream'),
-    206: json('A range of it', Bytes, { ...described, 'content-range': Type.String() }, 'application/octet-stream'),
+    206: {
+      description: 'A range of it, or several as parts of a multipart body',
+      headers: { ...described, 'content-range': text('Of one range; several have theirs in their parts') },
+      content: { 'application/octet-stream': { schema: Bytes }, 'multipart/byteranges': { schema: Bytes } }
+    },
     304: unchanged,
     307: bare('It is to be had there', { location: Location })
   },

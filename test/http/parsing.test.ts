@@ -6,7 +6,7 @@ import { notModified, rangeApplies } from '../../src/http/conditional.ts'
 import { parseChunkRange } from '../../src/http/content-range.ts'
 import { allowedMethods, type Endpoint, matchEndpoint, pathOf, segmentsIn } from '../../src/http/endpoints.ts'
 import { createLinks } from '../../src/http/links.ts'
-import { parseRange } from '../../src/http/range.ts'
+import { MOST_RANGES, parseRanges } from '../../src/http/range.ts'
 import { RegistryError } from '../../src/registry/errors.ts'
 
 const digest = `sha256:${'a'.repeat(64)}`
@@ -105,54 +105,89 @@ t.test('paths and prefixes', async t => {
   }
 })
 
-t.test('Range', async t => {
+t.test('15.35: Range, with one range and with several', async t => {
+  const one = (start: number, end: number) => [{ start, end }]
   const cases: [header: string | undefined, size: number, result: object | string][] = [
     [undefined, 10, 'whole'],
     ['', 10, 'whole'],
-    ['bytes=0-0', 10, { start: 0, end: 0 }],
-    ['BYTES=2-', 10, { start: 2, end: 9 }],
-    ['bytes= 1-3 ', 10, { start: 1, end: 3 }],
-    ['bytes=-3', 10, { start: 7, end: 9 }],
-    ['bytes=-30', 10, { start: 0, end: 9 }],
+    ['bytes=0-0', 10, one(0, 0)],
+    ['BYTES=2-', 10, one(2, 9)],
+    ['bytes= 1-3 ', 10, one(1, 3)],
+    ['bytes=-3', 10, one(7, 9)],
+    ['bytes=-30', 10, one(0, 9)],
     ['bytes=-0', 10, 'unsatisfiable'],
-    ['bytes=9-99999999999999999999999', 10, { start: 9, end: 9 }],
+    ['bytes=9-99999999999999999999999', 10, one(9, 9)],
     ['bytes=10-', 10, 'unsatisfiable'],
     ['bytes=99999999999999999999-', 10, 'unsatisfiable'],
-    ['bytes=9007199254740993-9007199254740992', 10, 'whole'],
-    ['bytes=-99999999999999999999', 10, { start: 0, end: 9 }],
-    ['bytes=3-2', 10, 'whole'],
+    ['bytes=-99999999999999999999', 10, one(0, 9)],
     ['bytes=-', 10, 'whole'],
-    ['bytes=0-1,3-4', 10, 'whole'],
+    ['bytes=', 10, 'whole'],
+    ['bytes=,', 10, 'whole'],
     ['bytes=a-b', 10, 'whole'],
+    ['bytes=0-1,a-b', 10, 'whole'],
+    ['bytes=0-1-2', 10, 'whole'],
     ['lines=0-1', 10, 'whole'],
     ['bytes 0-1', 10, 'whole'],
+    ['0-5', 10, 'whole'],
     [undefined, 0, 'whole'],
     ['bytes=0-', 0, 'unsatisfiable'],
-    ['bytes=-1', 0, 'unsatisfiable']
+    ['bytes=-1', 0, 'unsatisfiable'],
+    ['bytes=0-1,5-9', 10, [...one(0, 1), ...one(5, 9)]],
+    ['bytes=5-9 ,\t0-1', 10, [...one(0, 1), ...one(5, 9)]],
+    ['bytes=,0-1,,5-9,', 10, [...one(0, 1), ...one(5, 9)]],
+    ['bytes=0-1,2-3', 10, [...one(0, 1), ...one(2, 3)]],
+    ['bytes=0-2,2-3', 10, one(0, 3)],
+    ['bytes=5-,0-9,-2', 10, one(0, 9)],
+    ['bytes=0-0,99-', 10, one(0, 0)],
+    ['bytes=10-,20-30,-0', 10, 'unsatisfiable']
   ]
-  for (const [header, size, result] of cases) t.strictSame(parseRange(header, size), result, `${header} of ${size}`)
+  for (const [header, size, result] of cases) t.strictSame(parseRanges(header, size), result, `${header} of ${size}`)
+  const many = (count: number) => `bytes=${Array.from({ length: count }, (_, index) => `${2 * index}-${2 * index}`)}`
+  t.equal(parseRanges(many(MOST_RANGES), 100).length, MOST_RANGES)
+  for (const count of [MOST_RANGES + 1, 10_000]) t.equal(parseRanges(many(count), 1e6), 'whole', `${count} ranges`)
 })
 
-t.test('Range gives the bytes that a naive reading gives', async () => {
-  const end = fc.option(fc.nat(40), { nil: undefined })
-  fc.assert(
-    fc.property(end, end, fc.nat(30), (first, last, size) => {
-      const bytes = Array.from({ length: size }, (_, index) => index)
-      const range = parseRange(`bytes=${first ?? ''}-${last ?? ''}`, size)
-      if (first === undefined && last === undefined) return range === 'whole'
-      if (first !== undefined && last !== undefined && first > last) return range === 'whole'
-      const wanted =
-        first === undefined
-          ? bytes.filter(index => index >= size - (last ?? 0))
-          : bytes.filter(index => index >= first && index <= (last ?? size))
-      if (wanted.length === 0) return range === 'unsatisfiable'
-      return typeof range === 'object' && range.start === wanted[0] && range.end === wanted.at(-1)
-    })
+t.test('15.38: a range that ends before it starts is refused, with a unit and without one', async t => {
+  for (const header of ['500-0', ' 500-0', 'bytes=500-0', 'bytes=3-2', 'bytes=0-1,9-5', 'bytes=00500-0499']) {
+    t.equal(parseRanges(header, 1000), 'unsatisfiable', header)
+  }
+  t.equal(parseRanges('bytes=9007199254740993-9007199254740992', 10), 'unsatisfiable')
+  t.strictSame(parseRanges('bytes=5-000000000000000000007', 10), [{ start: 5, end: 7 }])
+})
+
+t.test('15.35: Range gives the bytes that a naive reading gives, each of them once and in order', async () => {
+  const spec = fc.oneof(
+    fc.tuple(fc.nat(40), fc.nat(40)).map(([first, more]) => ({ first, last: first + more })),
+    fc.record({ first: fc.nat(40), last: fc.constant(undefined) }),
+    fc.record({ first: fc.constant(undefined), last: fc.nat(40) })
   )
   fc.assert(
-    fc.property(fc.string(), fc.nat(), (header, size) => {
-      const range = parseRange(header, size)
-      return typeof range === 'string' || (range.start <= range.end && range.end < size)
+    fc.property(fc.array(spec, { minLength: 1, maxLength: MOST_RANGES }), fc.nat(30), (specs, size) => {
+      const bytes = Array.from({ length: size }, (_, index) => index)
+      const wanted = bytes.filter(index =>
+        specs.some(({ first, last }) =>
+          first === undefined ? index >= size - (last ?? 0) : index >= first && index <= (last ?? size)
+        )
+      )
+      const ranges = parseRanges(`bytes=${specs.map(({ first = '', last = '' }) => `${first}-${last}`)}`, size)
+      if (wanted.length === 0) return ranges === 'unsatisfiable'
+      if (typeof ranges === 'string') return false
+      const given = ranges.flatMap(({ start, end }) => bytes.slice(start, end + 1))
+      return isDeepStrictEqual(given, wanted) && ranges.every(({ start, end }) => start <= end && end < size)
+    })
+  )
+  const anything = fc.oneof(
+    fc.string(),
+    fc.stringMatching(/^[0-9, -]{0,40}$/).map(list => `bytes=${list}`)
+  )
+  fc.assert(
+    fc.property(anything, fc.nat(), (header, size) => {
+      const ranges = parseRanges(header, size)
+      if (typeof ranges === 'string') return true
+      return ranges.every(({ start, end }, index) => {
+        const before = ranges[index - 1]
+        return start <= end && end < size && (before === undefined || before.end < start)
+      })
     })
   )
 })

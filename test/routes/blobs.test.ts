@@ -1,8 +1,15 @@
 import { once } from 'node:events'
+import { isDeepStrictEqual } from 'node:util'
+import fc from 'fast-check'
+import t from 'tap'
+import { byteranges } from '../../src/http/byteranges.ts'
+import { type StorageDriver, StorageError } from '../../src/storage/driver.ts'
+import { createMemory } from '../../src/storage/memory.ts'
 import { openSocket } from '../plugins/edge.ts'
 import { holds, refused, told } from '../support/answers.ts'
+import type { Answer } from '../support/client.ts'
 import { ALGORITHMS, absent, digestOf, NOTHING, random } from '../support/images.ts'
-import { keysIn, onEachDriver } from '../support/registry.ts'
+import { keysIn, onEachDriver, openRegistry } from '../support/registry.ts'
 
 const urlOf = (digest: string, name = 'a') => `/v2/${name}/blobs/${digest}`
 
@@ -81,12 +88,14 @@ onEachDriver('a single range', async (t, registry) => {
       told(t, answer, 206, { ...described(digest), ...content }, `${range} of ${size}`)
       t.ok(answer.body.equals(bytes.subarray(from, to + 1)), `${range} of ${size}: the bytes`)
     }
-    for (const range of [`bytes=${size}-`, `bytes=${size}-${size + 100}`, 'bytes=999999999-', 'bytes=-0']) {
+    const beyond = [`bytes=${size}-`, `bytes=${size}-${size + 100}`, 'bytes=999999999-', 'bytes=-0']
+    for (const range of [...beyond, `bytes=${beyond.map(item => item.slice(6))}`, 'bytes=9-5', '500-0']) {
       const answer = await get(url, { range })
       refused(t, answer, 416, 'SIZE_INVALID', `${range} of ${size}`)
       told(t, answer, 416, { 'content-range': `bytes */${size}` }, `${range} of ${size}`)
     }
-    for (const range of ['bytes=0-1,5-9', 'bytes=9-5', 'bytes=-', 'bytes=', 'bytes=a-b', 'items=0-1', '0-5', '']) {
+    const many = `bytes=${Array.from({ length: 17 }, (_, index) => `${2 * index}-${2 * index}`)}`
+    for (const range of ['bytes=-', 'bytes=', 'bytes=a-b', 'bytes=0-1,b', 'items=0-1', '0-5', '', many]) {
       const answer = await get(url, { range })
       holds(t, answer, bytes, digest, `${range} of ${size} is ignored`)
       told(t, answer, 200, { 'content-range': undefined }, `${range} of ${size} is ignored`)
@@ -99,6 +108,164 @@ onEachDriver('a single range', async (t, registry) => {
     told(t, await get(urlOf(empty), { range }), 416, { 'content-range': 'bytes */0' }, `${range} of nothing`)
   }
 })
+
+onEachDriver('15.35: several ranges', async (t, registry) => {
+  const { pushBlob, head } = registry
+  const { get } = await registry.wire()
+  // The last one is longer than a buffer of a folder or of a bucket.
+  for (const size of [...SIZES, 3_000_000]) {
+    const bytes = random(size)
+    const digest = await pushBlob('a', bytes)
+    const url = urlOf(digest)
+    const end = size - 1
+    const sixteen = Array.from({ length: 16 }, (_, index): [number, number] => [6 * index, 6 * index + 2])
+    const cases: [range: string, parts: [from: number, to: number][]][] = [
+      [
+        'bytes=0-1,5-9',
+        [
+          [0, 1],
+          [5, 9]
+        ]
+      ],
+      [
+        'bytes=5-9, 0-1',
+        [
+          [0, 1],
+          [5, 9]
+        ]
+      ],
+      [
+        'bytes=0-1,2-9',
+        [
+          [0, 1],
+          [2, 9]
+        ]
+      ],
+      [
+        `bytes=-3,0-0,50-60,55-70,${size}-`,
+        [
+          [0, 0],
+          [50, 70],
+          [size - 3, end]
+        ]
+      ],
+      [`bytes=${sixteen.map(([from, to]) => `${from}-${to}`)}`, sixteen],
+      [
+        `bytes=1-,0-0`,
+        [
+          [0, 0],
+          [1, end]
+        ]
+      ]
+    ]
+    for (const [range, parts] of cases) {
+      for (const more of [{}, { 'if-range': `"${digest}"` }]) {
+        const answer = await get(url, { range, 'accept-encoding': 'gzip', ...more })
+        const what = `${range} of ${size}`
+        const length = { 'content-length': String(answer.body.length), 'content-range': undefined }
+        told(t, answer, 206, { ...described(digest), 'content-type': answer.headers['content-type'], ...length }, what)
+        const wanted = parts.map(([from, to]) => ({
+          type: 'application/octet-stream',
+          range: `bytes ${from}-${to}/${size}`,
+          bytes: bytes.subarray(from, to + 1)
+        }))
+        t.ok(isDeepStrictEqual(partsOf(answer), wanted), `${what}: the parts`)
+      }
+    }
+    for (const [range, from, to] of [
+      ['bytes=0-5,3-9', 0, 9],
+      [`bytes=${size}-,4-4`, 4, 4]
+    ] as const) {
+      const answer = await get(url, { range })
+      const content = { ...described(digest), 'content-range': `bytes ${from}-${to}/${size}` }
+      told(t, answer, 206, content, `${range} of ${size}: one is left`)
+      t.ok(answer.body.equals(bytes.subarray(from, to + 1)))
+    }
+    holds(t, await get(url, { range: 'bytes=0-1,5-9', 'if-range': '"other"' }), bytes, digest, 'If-Range of another')
+    told(t, await head(url, { range: 'bytes=0-1,5-9' }), 200, { 'content-length': String(size) }, 'HEAD')
+  }
+})
+
+t.test('15.35: a body of several parts is what a reader of multipart takes apart, whatever the pieces', async () => {
+  const cut = fc.record({ start: fc.nat(50), length: fc.integer({ min: 1, max: 50 }) })
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(cut, { minLength: 2, maxLength: 6 }),
+      fc.integer({ min: 1, max: 9 }),
+      async (cuts, piece) => {
+        const content = random(100)
+        const ranges = cuts.map(({ start, length }) => ({ start, end: start + length - 1 }))
+        // As a driver does, it uses one buffer for all pieces.
+        const buffer = Buffer.alloc(piece)
+        async function* pieces({ start, end }: { start: number; end: number }) {
+          for (let at = start; at <= end; at += piece) {
+            const size = content.copy(buffer, 0, at, Math.min(at + piece, end + 1))
+            yield buffer.subarray(0, size)
+          }
+        }
+        const { contentType, length, chunks } = byteranges(ranges, 100, async range => pieces(range))
+        const sent: Buffer[] = []
+        for await (const chunk of chunks) sent.push(Buffer.from(chunk))
+        const body = Buffer.concat(sent)
+        const parts = partsOf({ status: 206, headers: { 'content-type': contentType }, body })
+        return (
+          body.length === length &&
+          isDeepStrictEqual(
+            parts.map(part => part.bytes),
+            ranges.map(({ start, end }) => content.subarray(start, end + 1))
+          )
+        )
+      }
+    )
+  )
+})
+
+t.test(
+  '15.35: a part that can not be read is told by a status before anything is sent, and ends the answer after',
+  async t => {
+    const memory = createMemory()
+    let failing = 0
+    const storage: StorageDriver = {
+      ...memory,
+      read: async (key, range) => {
+        if (--failing === 0) throw new StorageError('unavailable', 'the store is away')
+        return memory.read(key, range)
+      }
+    }
+    const registry = await openRegistry(t, storage)
+    const digest = await registry.pushBlob('a', random(200_000))
+    const { get } = await registry.wire()
+    const headers = { range: 'bytes=0-9,100000-199999' }
+    failing = 1
+    const refusal = await get(urlOf(digest), headers)
+    told(t, refusal, 503, { 'content-type': 'application/json', 'content-range': undefined }, 'the first part')
+    failing = 2
+    await t.rejects(get(urlOf(digest), headers), 'the second part')
+    told(t, await get(urlOf(digest), headers), 206, {}, 'afterwards')
+  }
+)
+
+/** Takes a `multipart/byteranges` apart by its boundaries alone (RFC 2046 section 5.1). */
+function partsOf({ headers, body }: Answer): { type?: string; range?: string; bytes: Buffer }[] {
+  const boundary = /^multipart\/byteranges; boundary=(\S+)$/.exec(headers['content-type'] ?? '')?.[1]
+  const text = `\r\n${body.toString('latin1')}`
+  const [before, ...parts] = text.split(`\r\n--${boundary}`)
+  if (before !== '' || parts.pop() !== '--\r\n') throw new Error(`no multipart: ${text.slice(0, 200)}`)
+  return parts.map(part => {
+    const end = part.indexOf('\r\n\r\n')
+    const fields = Object.fromEntries(
+      part
+        .slice(2, end)
+        .split('\r\n')
+        .map(line => line.toLowerCase().split(': '))
+    )
+    return {
+      type: fields['content-type'],
+      range: fields['content-range'],
+      bytes: Buffer.from(part.slice(end + 4), 'latin1')
+    }
+  })
+}
 
 onEachDriver('If-Range', async (t, { pushBlob, get }) => {
   const bytes = random(100)

@@ -40,6 +40,9 @@ t.test('with redirects on, a GET of a large blob leads to the store', async t =>
   }
 
   const made = asked.length
+  const parts = await get(url, { range: 'bytes=0-1,5-9' })
+  told(t, parts, 206, { location: undefined }, '15.35: several ranges, which S3 would answer with the whole')
+  t.match(parts.headers['content-type'], /^multipart\/byteranges/)
   told(t, await head(url), 200, { 'content-length': String(LARGE), location: undefined }, 'HEAD never')
   told(t, await get(url, { 'if-none-match': `"${digest}"` }), 304, { location: undefined }, 'what the client has')
   refused(t, await get(url, { range: `bytes=${LARGE}-` }), 416, 'SIZE_INVALID', 'a range that is not there')

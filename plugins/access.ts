@@ -13,7 +13,7 @@ import type { EndpointParams } from '../src/http/endpoints.ts'
 import { forwardedPrefix } from '../src/http/forwarded.ts'
 import type { Links } from '../src/http/links.ts'
 import { RegistryError } from '../src/registry/errors.ts'
-import { isRepository } from '../src/registry/names.ts'
+import { isRepository, parseRepository } from '../src/registry/names.ts'
 import { createRobots } from '../src/registry/robots.ts'
 import { createSharedSecrets } from '../src/registry/shared-secrets.ts'
 
@@ -121,9 +121,10 @@ export function requireAction({ method, url, config }: RouteOptions): void {
   throw new Error(`${method} ${config?.path ?? url} does not say what it lets its caller do: it needs a config.action`)
 }
 
-/** As the URL has it, which need not be a repository's name: the route looks at that. '' where none is concerned. */
+/** '' where none is concerned. Throws `name-invalid`: rules are asked about what can be a repository alone. */
 function repositoryOf({ params }: FastifyRequest): string {
-  return (params as Partial<EndpointParams>).name ?? ''
+  const { name } = params as Partial<EndpointParams>
+  return name === undefined ? '' : parseRepository(name)
 }
 
 /** Where work fails for want of a login, the answer says how to log in. */
@@ -164,7 +165,7 @@ function challengeOf(request: FastifyRequest, { details }: RegistryError, option
 
 /** What a token has to grant for a request; for a mount, reading its source as well. */
 function scopesOf(request: FastifyRequest, action: Action): string[] {
-  const repository = repositoryOf(request)
+  const { name: repository = '' } = request.params as Partial<EndpointParams>
   const { from, mount } = request.query as Record<string, unknown>
   const source = mount !== undefined && typeof from === 'string' ? scopeFor('pull', from) : undefined
   return [scopeFor(action, repository), source].flatMap(scope =>

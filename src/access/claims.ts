@@ -36,11 +36,20 @@ export function claimsMatcherOf(patterns: ClaimPatterns): (claims: Claims) => bo
 
 const PLACE = /\{([^{}]+)\}/g
 
+/** Texts that one template may stand for. Groups of real issuers are some hundreds at most. */
+const MOST_TEXTS = 1000
+
 /**
  * What a template such as `repo:{repository}` stands for: as many texts as the claims in it have values together; none
- * where one is not there.
+ * where one is not there, or where there would be more than 1,000.
  */
 export function expandTemplate(template: string, claims: Claims): string[] {
+  const places = template.match(PLACE) ?? []
+  const texts = places.reduce((product, place) => product * (claims[place.slice(1, -1)]?.length ?? 0), 1)
+  return texts > MOST_TEXTS ? [] : expand(template, claims)
+}
+
+function expand(template: string, claims: Claims): string[] {
   const [place] = template.match(PLACE) ?? []
   if (place === undefined) return [template]
   const [before, after] = [
@@ -48,7 +57,7 @@ export function expandTemplate(template: string, claims: Claims): string[] {
     template.slice(template.indexOf(place) + place.length)
   ]
   const values = claims[place.slice(1, -1)] ?? []
-  return values.flatMap(value => expandTemplate(after, claims).map(rest => before + value + rest))
+  return values.flatMap(value => expand(after, claims).map(rest => before + value + rest))
 }
 
 /** The names that issuers give have a colon, and those of the password file and its groups have none. */

@@ -14,6 +14,9 @@ import { parseScopes, type Access as ScopeAccess } from './scope.ts'
 import type { IssuedToken, Issuer, IssuerOptions } from './token-issuer.ts'
 import type { TokenKeys } from './token-keys.ts'
 
+/** Scopes in one request for a token. Clients ask for a few; each is held against all rules of the policy. */
+const MOST_SCOPES = 100
+
 export interface Surroundings {
   log: RegistryLog
   /** Those of the store. */
@@ -75,6 +78,7 @@ export async function openAccess(settings: AccessSettings, surroundings: Surroun
  * open to them, and for who comes with a token: with one for another, they would be let in for ever.
  */
 async function issueToken(access: Access, issuer: Issuer, caller: Caller, asked: ScopeAccess[]): Promise<IssuedToken> {
+  if (asked.length > MOST_SCOPES) throw new RegistryError('request-invalid', {}, { message: 'too many scopes at once' })
   if (caller.grants || (caller.user === undefined && !access.isOpen())) throw new RegistryError('unauthorized')
   return issuer.issue(caller, access.grant(caller, asked))
 }

@@ -1,3 +1,4 @@
+import { isRepository } from '../registry/names.ts'
 import { matcherOf } from '../registry/patterns.ts'
 import type { Caller, RepositoryAction } from './caller.ts'
 import { type ClaimPatterns, claimsMatcherOf } from './claims.ts'
@@ -56,12 +57,16 @@ export function createPolicy({ rules, groups = {} }: PolicyRules) {
   const rulesFor = (caller: Caller, action: RepositoryAction) =>
     compiled.filter(rule => rule.permits(action) && rule.isFor(caller))
 
-  /** The number of the first rule that lets the caller do this, from 1, and the rule; undefined: none does. */
+  /**
+   * The number of the first rule that lets the caller do this, from 1, and the rule; undefined: none does. No rule covers
+   * what can't be the name of a repository, and its patterns are not asked about it: names come from URLs, of any length.
+   */
   function decide(
     caller: Caller,
     action: RepositoryAction,
     repository: string
   ): { number: number; rule: Rule } | undefined {
+    if (!isRepository(repository)) return undefined
     return compiled.find(rule => rule.permits(action) && rule.covers(repository) && rule.isFor(caller))
   }
 

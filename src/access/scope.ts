@@ -25,9 +25,12 @@ export function parseScopes(texts: readonly string[]): Access[] {
 }
 
 function parseScope(scope: string): Access | undefined {
-  const [, type, name, actions] = /^([a-z0-9]+)(?:\([a-z0-9]+\))?:(.+):([^:]*)$/.exec(scope) ?? []
-  if (!type || !name || actions === undefined) return undefined
-  return { type, name, actions: actions.split(',').filter(action => action !== '') }
+  const [first, last] = [scope.indexOf(':'), scope.lastIndexOf(':')]
+  const type = /^([a-z0-9]+)(?:\([a-z0-9]+\))?$/.exec(scope.slice(0, Math.max(first, 0)))?.[1]
+  const name = scope.slice(first + 1, last)
+  if (!type || !name || last <= first) return undefined
+  const actions = scope.slice(last + 1).split(',')
+  return { type, name, actions: actions.filter(action => action !== '') }
 }
 
 /** A scope as clients write it. */

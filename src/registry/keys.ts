@@ -104,7 +104,7 @@ export function parseLink(key: string): BlobLink {
 
 export const manifestsOf = (name: string): string => `${inRepository(name)}_manifests/`
 export const recordsOf = (name: string, digest: Digest): string => `${manifestsOf(name)}${folder(digest)}/`
-/** The first one is what the manifest was last pushed as. Ages don't tell: a bucket's are whole seconds. */
+/** The first one says what the manifest is served as. Ages don't tell: a bucket's are whole seconds. */
 export const recordKey = (name: string, digest: Digest, seq: number): string =>
   `${recordsOf(name, digest)}${inverted(seq)}.${nonce()}`
 export const parseRecordSeq = (key: string): number => seqOf(lastPart(key).split('.')[0] ?? '')

@@ -53,6 +53,8 @@ export interface ManifestReference {
 /** What the registry has read of a manifest. The bytes that were pushed stay what they are. */
 export interface Manifest {
   mediaType: string
+  /** Whether the document itself states its type. If not, the type is what the client said when it pushed it. */
+  stated: boolean
   references: ManifestReference[]
   /** Entries of an index, in their order. */
   entries: Descriptor[]
@@ -66,18 +68,33 @@ const invalid = (message: string, cause?: unknown): RegistryError =>
   new RegistryError('manifest-invalid', {}, { message, cause })
 
 /**
- * Reads and checks a manifest (spec, "Pushing Manifests").
+ * Reads and checks a manifest that is pushed (spec, "Pushing Manifests"): as `parseManifest`, and documents that clients
+ * could read in two ways are refused as well.
+ */
+export function parsePushedManifest(bytes: Buffer, contentType: string): Manifest {
+  const json = parseManifestJson(bytes)
+  const manifest = readManifest(json, contentType)
+  refuseAmbiguous(json, manifest.mediaType)
+  return manifest
+}
+
+/**
+ * Reads a manifest.
  * Takes the bytes as pushed and the request's media type, '' when it had none.
  * Throws `manifest-invalid`, or `digest-invalid` for a digest that no registry could hold.
  */
-export function parseManifest(bytes: Buffer, contentType: string): Manifest {
-  const json = parseManifestJson(bytes)
+export const parseManifest = (bytes: Buffer, contentType: string): Manifest =>
+  readManifest(parseManifestJson(bytes), contentType)
+
+function readManifest(json: Record<string, unknown>, contentType: string): Manifest {
   const mediaType = mediaTypeOf(json, contentType)
+  const stated = json.mediaType === mediaType
   if (isImage(mediaType)) {
     const image = checked(imageCheck, json)
     return {
       ...described(image),
       mediaType,
+      stated,
       artifactType: image.artifactType || image.config.mediaType,
       references: [image.config, ...(image.layers ?? [])].map(blobReference),
       entries: []
@@ -86,13 +103,14 @@ export function parseManifest(bytes: Buffer, contentType: string): Manifest {
   if (isIndex(mediaType)) {
     const index = checked(indexCheck, json)
     const entries = index.manifests ?? []
-    return { ...described(index), mediaType, references: entries.map(entryReference), entries }
+    return { ...described(index), mediaType, stated, references: entries.map(entryReference), entries }
   }
   if (mediaType === OCI_ARTIFACT) {
     const artifact = checked(artifactCheck, json)
     return {
       ...described(artifact),
       mediaType,
+      stated,
       references: (artifact.blobs ?? []).map(blobReference),
       entries: []
     }
@@ -109,6 +127,7 @@ function parseOther(json: Record<string, unknown>, mediaType: string): Manifest 
   const subject = found('subject')[0]
   return {
     mediaType,
+    stated: true,
     references: [...blobs, ...entries].map(reference => ({ ...reference, required: false })),
     entries: [],
     ...(subject && { subject: parseDigest(subject.digest) }),
@@ -135,6 +154,54 @@ function mediaTypeOf(json: Record<string, unknown>, contentType: string): string
   const other = stated === mediaType && /^application\/[\w.+-]+\+json$/.test(mediaType)
   if (!known && !other) throw invalid(`${shown(mediaType)} is no type of a manifest`)
   return mediaType
+}
+
+/** What decides how a manifest is read, by its name without case. */
+const FIELDS = new Map(
+  [
+    'schemaVersion',
+    'mediaType',
+    'artifactType',
+    'config',
+    'layers',
+    'manifests',
+    'blobs',
+    'fsLayers',
+    'subject',
+    'annotations'
+  ].map(field => [withoutCase(field), field])
+)
+
+/**
+ * A document with the fields of an image and of an index would be one to some clients and the other to others
+ * (CVE-2021-41190). Go's JSON parser does not look at the case of a name, so two names that differ in case only would be
+ * read in two ways as well.
+ */
+function refuseAmbiguous(json: Record<string, unknown>, mediaType: string): void {
+  const foreign = foreignTo(mediaType)
+  if (!foreign) return // a type that is not ours to judge
+  for (const [field, value] of Object.entries(json)) {
+    const known = FIELDS.get(withoutCase(field))
+    if (known === undefined || value === null) continue
+    if (known !== field) throw invalid(`the field ${shown(field)} can be taken for ${shown(known)}`)
+    if (foreign.includes(field)) {
+      throw invalid(
+        `a manifest of type ${mediaType} has the field ${shown(field)}, so clients could take it for another type`
+      )
+    }
+  }
+}
+
+/** Fields that say that a manifest is of another type than this one. */
+function foreignTo(mediaType: string): readonly string[] | undefined {
+  if (isImage(mediaType)) return ['manifests', 'fsLayers']
+  if (isIndex(mediaType)) return ['config', 'layers', 'fsLayers']
+  return mediaType === OCI_ARTIFACT ? ['config', 'layers', 'manifests', 'fsLayers'] : undefined
+}
+
+// Both ways: some letters, such as the long s, have an upper case alone that is the same.
+function withoutCase(field: string): string {
+  return field.toUpperCase().toLowerCase()
 }
 
 /** spec: Content-Type and mediaType are SHOULDs, and what an object holds tells an image from an index. */

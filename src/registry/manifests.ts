@@ -5,7 +5,7 @@ import { algorithmOf, type Digest, digestBytes, parseDigest } from './digest.ts'
 import { RegistryError } from './errors.ts'
 import { recordsOf } from './keys.ts'
 import { createRecords, type StoredManifest } from './manifest-records.ts'
-import { type Manifest, type ManifestReference, parseManifest } from './manifest-schema.ts'
+import { type Manifest, type ManifestReference, parseManifest, parsePushedManifest } from './manifest-schema.ts'
 import { isIndex } from './media-types.ts'
 import type { Reference } from './names.ts'
 import { parallel } from './parallel.ts'
@@ -106,19 +106,30 @@ export function createManifests(options: ManifestOptions) {
     contentType: string,
     moreTags: readonly string[] = []
   ): Promise<PushedManifest> {
-    const manifest = parseManifest(bytes, contentType)
+    const pushed = parsePushedManifest(bytes, contentType)
     const digest = digestBytes(bytes, reference.digest && algorithmOf(reference.digest))
     if (reference.digest && reference.digest !== digest) {
       throw new RegistryError('digest-mismatch', { digest: reference.digest, actual: digest })
     }
     const names = reference.tag === undefined ? moreTags : [reference.tag, ...moreTags]
     await tags.checkMoves(name, names, digest)
-    await relyOnReferences(name, manifest)
+    await relyOnReferences(name, pushed)
     // Someone may delete the manifest while it is pushed: a push that ends well leaves a record behind.
     let blind: string | undefined
-    do blind = await write(name, digest, manifest, bytes, names)
-    while (!(await isRecorded(name, digest, blind)))
-    return { digest, subject: manifest.subject }
+    do {
+      const manifest = pushed.stated ? pushed : await asKept(name, digest, bytes, pushed)
+      blind = await write(name, digest, manifest, bytes, names)
+    } while (!(await isRecorded(name, digest, blind)))
+    return { digest, subject: pushed.subject }
+  }
+
+  /**
+   * A document that does not state its type keeps the one under which the repository first kept its digest: a later push
+   * must not change what a digest, and every tag that names it, is served as.
+   */
+  async function asKept(name: string, digest: Digest, bytes: Buffer, pushed: Manifest): Promise<Manifest> {
+    const { newest } = await records.inspect(name, digest)
+    return newest && newest.mediaType !== pushed.mediaType ? parseManifest(bytes, newest.mediaType) : pushed
   }
 
   /**

@@ -168,11 +168,11 @@ export const mutations: Mutation[] = [
   {
     rule: 'a manifest relies on its blobs before its record is written',
     edits: [
-      ['manifests.ts', '    await relyOnReferences(name, manifest)\n    // Someone', '    // Someone'],
+      ['manifests.ts', '    await relyOnReferences(name, pushed)\n    // Someone', '    // Someone'],
       [
         'manifests.ts',
-        '    while (!(await isRecorded(name, digest, blind)))\n',
-        '    while (!(await isRecorded(name, digest, blind)))\n    await relyOnReferences(name, manifest)\n'
+        '    } while (!(await isRecorded(name, digest, blind)))\n',
+        '    } while (!(await isRecorded(name, digest, blind)))\n    await relyOnReferences(name, pushed)\n'
       ]
     ],
     fails: { at: 'oldLayer', works: ['putTagged', 'collectLinks'] }

@@ -1,4 +1,6 @@
 import fc from 'fast-check'
+import { parseDigest } from '../../src/registry/digest.ts'
+import { recordsOf } from '../../src/registry/keys.ts'
 import { holds, refused, told } from '../support/answers.ts'
 import {
   ALGORITHMS,
@@ -20,7 +22,7 @@ import {
   random,
   SCHEMA1
 } from '../support/images.ts'
-import { onEachDriver } from '../support/registry.ts'
+import { keysIn, onEachDriver } from '../support/registry.ts'
 
 const MIB = 1024 * 1024
 const object = (bytes: Buffer): Record<string, unknown> => JSON.parse(bytes.toString())
@@ -193,6 +195,94 @@ onEachDriver('types and schemas that contradict or say nothing are refused', asy
     t.match(error?.message, /schema 1.*(push|convert)/, 'says what to do')
   }
 })
+
+onEachDriver('15.3: a document that can be read as two types is refused', async (t, registry) => {
+  const { prepareImage, putManifest, getManifest } = registry
+  const { config, layers } = object(await prepareImage('a'))
+  const entry = descriptor(await prepareImage('a'), IMAGE)
+  const both = { schemaVersion: 2, config, layers, manifests: [entry] }
+  const bad: Record<string, object> = {
+    'an image and an index': both,
+    'an image and an empty index': { ...both, manifests: [] },
+    'an index with layers': { schemaVersion: 2, manifests: [entry], layers: [] },
+    'an index with a config': { schemaVersion: 2, manifests: [entry], config },
+    'an image with the name of a field in capitals': { schemaVersion: 2, config, layers, Manifests: [entry] },
+    'an image with a long s in the name of a field': {
+      schemaVersion: 2,
+      config,
+      layers,
+      'manife\u017ft\u017f': [entry]
+    },
+    'an image with two media types': { schemaVersion: 2, config, layers, mediatype: INDEX },
+    'an image with the layers of schema 1': { schemaVersion: 2, config, layers, fsLayers: [] }
+  }
+  for (const [what, manifest] of Object.entries(bad)) {
+    for (const type of [IMAGE, DOCKER_IMAGE, INDEX, DOCKER_LIST, ARTIFACT, '']) {
+      for (const more of type ? [{}, { mediaType: type }] : [{}]) {
+        const answer = await putManifest('a', 'bad', json({ ...manifest, ...more }), type)
+        refused(t, answer, 400, 'MANIFEST_INVALID', `${what} as ${type} ${Object.keys(more)}`)
+      }
+    }
+  }
+  const image = { schemaVersion: 2, config, layers }
+  refused(t, await putManifest('a', 'bad', json(image), ARTIFACT), 400, 'MANIFEST_INVALID', 'an image as an artifact')
+  refused(t, await getManifest('a', 'bad'), 404, 'MANIFEST_UNKNOWN', 'none of them got in')
+  for (const manifest of [
+    { ...image, manifests: null },
+    { ...image, more: { manifests: [], Config: 1 } }
+  ]) {
+    told(t, await putManifest('a', 'good', json(manifest)), 201, {}, 'what no client can mistake')
+  }
+})
+
+onEachDriver(
+  '15.3: the type under which a digest was first kept stays',
+  async (t, registry) => {
+    const { prepareImage, pushImage, putManifest, getManifest, referrers, del, storage } = registry
+    const subject = await pushImage('a', 'subject')
+    const { config, layers } = object(await prepareImage('a'))
+    const image = { schemaVersion: 2, config, layers, subject: descriptor(subject.bytes, IMAGE) }
+    const index = { schemaVersion: 2, manifests: [] }
+    const pairs = [
+      [IMAGE, DOCKER_IMAGE, image],
+      [DOCKER_IMAGE, IMAGE, { ...image, annotations: { a: 'b' } }],
+      [INDEX, DOCKER_LIST, index],
+      [DOCKER_LIST, INDEX, { ...index, annotations: { a: 'b' } }]
+    ] as const
+    for (const [first, second, manifest] of pairs) {
+      const bytes = json(manifest)
+      const digest = digestOf(bytes)
+      const check = async (what: string, type: string) => {
+        for (const reference of ['v1', digest]) {
+          const got = await getManifest('a', reference, { accept: '*/*' })
+          told(t, got, 200, { 'content-type': type, 'docker-content-digest': digest }, `${what}, ${reference}`)
+        }
+      }
+      told(t, await putManifest('a', 'v1', bytes, first), 201, {}, first)
+      const other = await registry.peer()
+      for (const { putManifest } of [registry, other, await registry.peer()]) {
+        for (const reference of ['latest', digest, 'v1']) {
+          told(t, await putManifest('a', reference, bytes, second), 201, {}, `${second} by ${reference}`)
+          await check(`after a push as ${second}`, first)
+        }
+      }
+      const told1 = (await referrers('a', subject.digest)).find(each => each.digest === digest)
+      if ('subject' in manifest) t.equal(told1?.mediaType, first, 'its subject tells the same type')
+
+      const [record] = await keysIn(storage, recordsOf('a', parseDigest(digest)))
+      await storage.delete([record!])
+      await storage.put(record!, Buffer.from('damaged'))
+      told(t, await (await registry.peer()).putManifest('a', 'latest', bytes, second), 201, {}, 'a repair')
+      t.equal((await (await registry.peer()).getManifest('a', 'v1')).headers['content-type'], second)
+
+      await del(`/v2/a/manifests/${digest}`)
+      told(t, await putManifest('a', 'v1', bytes, second), 201, {}, 'pushed again after it was deleted')
+      await check('then the type is new', second)
+      await del('/v2/a/manifests/v1')
+    }
+  },
+  { immutableTags: ['v1'] }
+)
 
 for (const manifestMaxBytes of [4 * MIB, 100_000]) {
   onEachDriver(

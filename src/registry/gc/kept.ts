@@ -35,7 +35,7 @@ export async function findKept(round: Round, name: string, isOld: (digest: Diges
   for await (const { digest, manifest } of readManifests(round, name)) {
     if (!isOld(digest)) keep(digest, { young: true })
     const entries = manifest.references.filter(({ kind }) => kind === 'entry').map(({ digest }) => digest)
-    // The same bytes may have been pushed as two types, of which each names something else.
+    // Version 0.1 may have kept the same bytes as two types, of which each names something else.
     if (entries.length > 0) children.set(digest, (children.get(digest) ?? []).concat(entries))
     if (!manifest.subject || subjects.has(digest)) continue // one more record of it
     subjects.set(digest, manifest.subject)

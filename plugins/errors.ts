@@ -5,6 +5,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import fp from 'fastify-plugin'
 import { BodyInterrupted } from '../src/http/body.ts'
 import { allowedMethods, matchEndpoint, pathOf, segmentsIn } from '../src/http/endpoints.ts'
+import { flushFaults, logFault } from '../src/http/faults.ts'
 import { linger } from '../src/http/linger.ts'
 import { type ErrorDetail, type ErrorKind, RegistryError } from '../src/registry/errors.ts'
 import { StorageError, type StorageFault } from '../src/storage/driver.ts'
@@ -94,6 +95,7 @@ const OF_CONTENT = ['accept-ranges', 'content-range', 'docker-content-digest', '
 async function errors(app: FastifyInstance): Promise<void> {
   app.setErrorHandler((error, request, reply) => sendError(request, reply, error))
   app.setNotFoundHandler((request, reply) => sendError(request, reply, unrouted(request)))
+  app.addHook('onClose', async () => flushFaults(app))
 }
 
 export default fp(errors, { name: 'errors', fastify: '5.x' })
@@ -105,8 +107,7 @@ export function frameworkErrors(error: FastifyError, request: FastifyRequest, re
 
 /** The one place that turns an error into an answer, whatever was thrown. Nothing of the server's inside is told. */
 export function sendError(request: FastifyRequest, reply: FastifyReply, error: unknown): void {
-  const refusal = refusalOf(error)
-  log(request, refusal)
+  const refusal = report(request, refusalOf(error))
   if (reply.raw.headersSent || request.raw.socket.destroyed) {
     reply.hijack()
     reply.raw.destroy()
@@ -209,12 +210,27 @@ function headersFor({ status, code, details }: Refusal, request: FastifyRequest,
   return headers
 }
 
-function log(request: FastifyRequest, { status, code, message, details, hint, cause }: Refusal): void {
-  if (hint !== undefined) {
-    const advice = (cause instanceof StorageError && cause.advice) || hint
-    request.log.error({ err: cause, ...details[0] }, `${message}: ${advice}`)
-  } else if (cause instanceof BodyInterrupted) request.log.info({ err: cause.cause }, message)
+/** Logs what has to be logged. Returns what the client is told: the incident of the line that describes the fault. */
+function report(request: FastifyRequest, refusal: Refusal): Refusal {
+  const { status, code, message, hint, cause } = refusal
+  if (hint !== undefined) return reportFault(request, refusal, hint)
+  if (cause instanceof BodyInterrupted) request.log.info({ err: cause.cause }, message)
   else request.log.debug({ err: cause, status, code }, message)
+  return refusal
+}
+
+function reportFault(request: FastifyRequest, refusal: Refusal, hint: string): Refusal {
+  const { message, details, cause, status } = refusal
+  const text = `${message}: ${(cause instanceof StorageError && cause.advice) || hint}`
+  const [detail] = details
+  // A fault that nobody foresaw is logged each time: no other line describes it.
+  if (status === 500 && !(cause instanceof StorageError)) {
+    request.log.error({ err: cause, ...detail }, text)
+    return refusal
+  }
+  const incident = detail?.incident === undefined ? undefined : String(detail.incident)
+  const reported = logFault(request, { err: cause, ...detail }, text, incident)
+  return reported === undefined ? refusal : { ...refusal, details: [{ incident: reported }] }
 }
 
 function bodyFor(code: string, message: string, details: readonly ErrorDetail[]): Buffer {

@@ -1,4 +1,5 @@
 import fp from 'fastify-plugin'
+import { withoutRepeats } from '../src/registry/fault-log.ts'
 import { createRegistry, type Registry, type RegistryOptions } from '../src/registry/registry.ts'
 import type { StorageDriver } from '../src/storage/driver.ts'
 
@@ -23,7 +24,8 @@ export interface RegistryPluginOptions extends Omit<RegistryOptions, 'storage' |
 export default fp<RegistryPluginOptions>(
   async (app, { expires, ...options }) => {
     const { storage } = app
-    const registry = createRegistry({ ...options, storage, ignoresCase: storage.ignoresCase ?? false, log: app.log })
+    const ignoresCase = storage.ignoresCase ?? false
+    const registry = createRegistry({ ...options, storage, ignoresCase, log: withoutRepeats(app.log) })
     app.decorate('registry', registry)
 
     if (!expires) return

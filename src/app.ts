@@ -11,7 +11,7 @@ import { handleExpectContinue } from './http/body.ts'
 import { limitIdle } from './http/idle.ts'
 import { createRequestIds } from './http/request-id.ts'
 import marina from './index.ts'
-import { loggerOptions, requestLog, requestLogger } from './logger.ts'
+import { isPretty, jsonOptions, loggerOptions, requestLog, requestLogger } from './logger.ts'
 import type { ProcessMetrics } from './metrics/exposition.ts'
 import type { StorageDriver } from './storage/driver.ts'
 import { version } from './version.ts'
@@ -36,8 +36,8 @@ export interface BuildOptions {
 export async function buildApp(config: Config, options: BuildOptions = {}): Promise<FastifyInstance> {
   const { storage, log, now, metrics: given, quiet } = options
   const app = Fastify({
-    logger: log ? { level: config.logLevel, stream: log } : (loggerOptions(config) ?? false),
-    logController: requestLog(config),
+    logger: log ? { ...jsonOptions(config), stream: log } : (loggerOptions(config) ?? false),
+    logController: requestLog(config, log === undefined && isPretty(config)),
     genReqId: createRequestIds(),
     childLoggerFactory: requestLogger,
     trustProxy: config.trustProxy,

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { type Config, defaults } from './config.ts'
+import { version } from './version.ts'
 
 /** The server can't start, for a reason its operator can mend; the message is one line for them. */
 export class StartError extends Error {
@@ -10,7 +11,7 @@ export class StartError extends Error {
 /** Listens as configured; the first line of the log says where, and where the content is. */
 export async function listen(app: Pick<FastifyInstance, 'listen'>, config: Config): Promise<void> {
   const place = placeOf(config)
-  const told = (url: string) => `listening at ${url}, content in ${place}`
+  const told = (url: string) => `listening at ${url}, content in ${place}, version ${version}`
   await listenAt(config.host, 'PORT', config.port, host =>
     app.listen({ port: config.port, host, listenTextResolver: told })
   )

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'
 import { Session } from 'node:inspector'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
@@ -9,7 +9,7 @@ import { buildApp } from '../src/app.ts'
 import { defaults, loadConfig } from '../src/config.ts'
 import { listen } from '../src/listening.ts'
 import { loggerOptions } from '../src/logger.ts'
-import { top } from './support/program.ts'
+import { version } from '../src/version.ts'
 import { folder, refuses, run, start, until } from './support/server.ts'
 
 const CONTENT = 'ten bytes!'
@@ -36,7 +36,6 @@ async function halfAnUpload(t: Test, port: number): Promise<Socket & { received:
 
 t.test('the command line', async t => {
   t.jobs = 2
-  const { version } = JSON.parse(readFileSync(join(top, 'package.json'), 'utf8')) as { version: string }
   const cases: [args: string[], env: NodeJS.ProcessEnv, code: number, out: RegExp, err: RegExp][] = [
     [['--version'], {}, 0, new RegExp(`^${version}\n$`), /^$/],
     [['--help'], {}, 0, /serve.*config.*STORAGE_PATH +\.\/registry-data\n/s, /^$/],
@@ -181,7 +180,8 @@ t.test('SIGTERM lets an upload finish, refuses new connections, and ends with 0'
   const lines = registry.out.trim().split('\n')
   t.match(JSON.parse(lines[0] ?? ''), {
     level: 30,
-    msg: `listening at http://127.0.0.1:${registry.port}, content in ${registry.path}`
+    time: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/,
+    msg: `listening at http://127.0.0.1:${registry.port}, content in ${registry.path}, version ${version}`
   })
   const upload = await halfAnUpload(t, registry.port)
 
@@ -275,7 +275,7 @@ t.test('the first line says where the content is', async t => {
       }
     }
     await listen(app as Parameters<typeof listen>[0], loadConfig(env))
-    return line.replace('listening at http://[::]:5000, content in ', '')
+    return line.replace('listening at http://[::]:5000, content in ', '').replace(`, version ${version}`, '')
   }
   t.equal(await lineFor({ STORAGE_PATH: 'data' }), resolve('data'))
   const bucket = { STORAGE_DRIVER: 's3', S3_BUCKET: 'images', AWS_ACCESS_KEY_ID: 'id', AWS_SECRET_ACCESS_KEY: 'hush' }

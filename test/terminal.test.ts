@@ -8,21 +8,28 @@ import { openFilesystem } from '../src/storage/filesystem.ts'
 import { cli, top } from './support/program.ts'
 import { openRegistry } from './support/registry.ts'
 
-/** Runs the command line on a terminal of its own, which util-linux's `script` makes. */
-async function onTerminal(t: Test, storage: string, ...args: string[]): Promise<{ code: number; shown: string }> {
+/** Starts the command line on a terminal of its own, which util-linux's `script` makes. */
+function startOnTerminal(t: Test, env: NodeJS.ProcessEnv, ...args: string[]) {
   const command = [...cli, ...args].join(' ')
   const child = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
     cwd: top,
-    env: { PATH: process.env.PATH, TERM: 'xterm', STORAGE_PATH: storage },
-    stdio: ['ignore', 'pipe', 'inherit']
+    env: { PATH: process.env.PATH, TERM: 'xterm', ...env },
+    stdio: ['pipe', 'pipe', 'inherit']
   })
   t.teardown(() => child.kill('SIGKILL'))
-  let shown = ''
+  const screen = { shown: '' }
   child.stdout.setEncoding('utf8').on('data', text => {
-    shown += text
+    screen.shown += text
   })
-  const [code] = await once(child, 'close')
-  return { code: Number(code), shown }
+  const ended = once(child, 'close').then(([code]) => ({ code: Number(code), shown: screen.shown }))
+  return { child, screen, ended }
+}
+
+/** Runs a command to its end, with nothing typed. */
+function onTerminal(t: Test, storage: string, ...args: string[]): Promise<{ code: number; shown: string }> {
+  const { child, ended } = startOnTerminal(t, { STORAGE_PATH: storage }, ...args)
+  child.stdin.end()
+  return ended
 }
 
 t.test('verify on a terminal shows how far it is, what is wrong, and says so by its exit code', async t => {
@@ -43,4 +50,30 @@ t.test('verify on a terminal shows how far it is, what is wrong, and says so by 
   t.match(damaged, { code: 1, shown: /(repositories|contents) [^\n]* \d+ % / })
   t.match(damaged.shown, /fault {4}content-damaged/)
   t.match(damaged.shown, /: \d faults?\r\n/)
+})
+
+t.test('15.21: on a terminal a request is one line of the log', async t => {
+  const path = mkdtempSync(join(tmpdir(), 'marina-terminal-'))
+  t.teardown(() => rmSync(path, { recursive: true, force: true }))
+  const env = { STORAGE_PATH: path, HOST: '127.0.0.1', PORT: '0' }
+  const { child, screen, ended } = startOnTerminal(t, env)
+  const shows = async (pattern: RegExp) => {
+    while (!pattern.test(screen.shown)) await once(child.stdout, 'data')
+    return pattern.exec(screen.shown)!
+  }
+  const [, port] = await shows(/listening at http:\/\/127\.0\.0\.1:(\d+),/)
+  const before = screen.shown.split('\n').length
+  await fetch(`http://127.0.0.1:${port}/v2/app/tags/list`, { headers: { 'user-agent': 'crane/1' } })
+  await shows(/\/v2\/app\/tags\/list/)
+  // Ctrl-C, as somebody types it.
+  child.stdin.write('\x03')
+  await shows(/SIGINT: closing/)
+  await ended
+  const lines = screen.shown
+    .split('\n')
+    .slice(before - 1)
+    .filter(line => line !== '')
+  const request = lines.findIndex(line => line.includes('/v2/app/tags/list'))
+  t.match(lines[request], /^\S*\[\d\d:\d\d:\d\d\.\d{3}\].*GET \/v2\/app\/tags\/list 404, \d+ bytes out, [\d.]+ ms/)
+  t.match(lines[request + 1], /SIGINT: closing/, 'and nothing but the next line follows')
 })

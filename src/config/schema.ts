@@ -62,7 +62,7 @@ export const ConfigSchema = Type.Object({
     {
       default: 'all',
       description:
-        'Which requests are logged, each in one line at level `info` when it is answered: all, those refused or failed (status 400 and above), or none.'
+        'Which requests are logged, each in one line at level `info` when it is over: all, errors (status 400 and above, except those that every push causes), or none.'
     },
     ['none', 'errors', 'all']
   ),

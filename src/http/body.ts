@@ -1,6 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { setImmediate as othersTurn } from 'node:timers/promises'
 import { RegistryError } from '../registry/errors.ts'
+import { countBytes } from './body-bytes.ts'
 import { awaitBody, BodyIdle } from './idle.ts'
 import { linger } from './linger.ts'
 
@@ -56,6 +57,7 @@ export async function* bodyOf({ raw }: { raw: IncomingMessage }): AsyncGenerator
   const chunks = raw.iterator({ destroyOnReturn: false })
   let waiting = false
   let taken = 0
+  const count = countBytes(raw)
   try {
     for (;;) {
       waiting = true
@@ -63,6 +65,7 @@ export async function* bodyOf({ raw }: { raw: IncomingMessage }): AsyncGenerator
       waiting = false
       if (next.done) return
       taken += next.value.length
+      count.bytes += next.value.length
       yield next.value
       if (taken < TURN_BYTES) continue
       taken = 0

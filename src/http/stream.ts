@@ -1,4 +1,6 @@
 import type { FastifyReply } from 'fastify'
+import { countBytes } from './body-bytes.ts'
+import { logFault } from './faults.ts'
 
 /**
  * Sends a body of `size` bytes. Each chunk is handed to the socket before the next one is asked for, because a store
@@ -26,6 +28,7 @@ export async function sendChunks(
   const { raw } = reply
   raw.writeHead(reply.statusCode, reply.getHeaders() as Record<string, string>)
   let proceed = (): void => {}
+  const sent = countBytes(raw)
   // A write that a closed socket will never take has no callback.
   raw.once('close', () => proceed())
   try {
@@ -35,11 +38,13 @@ export async function sendChunks(
         proceed = resolve
         raw.write(value, () => resolve())
       })
-      if (!raw.destroyed) next = await chunks.next()
+      if (raw.destroyed) break
+      sent.bytes += value.length
+      next = await chunks.next()
     }
     raw.end()
   } catch (error) {
-    reply.log.error({ err: error }, 'a blob could not be read to its end; the connection was cut')
+    logFault(reply, { err: error }, 'a blob could not be read to its end; the connection was cut')
     raw.destroy()
   } finally {
     await chunks.return?.()

@@ -32,7 +32,10 @@ async function open(t: Test, settings: Partial<Config> = {}, storage: StorageDri
   /** What was audited since it was asked last, without what every line has. */
   const heard = () => {
     for (const { level, msg, reqId, time, address } of audited) {
-      t.match({ level, msg, reqId, time, address }, { level: 30, msg: 'audit', reqId: /./, time: Number, address: /./ })
+      t.match(
+        { level, msg, reqId, time, address },
+        { level: 30, msg: 'audit', reqId: /./, time: /^\d{4}-.*Z$/, address: /./ }
+      )
     }
     return audited
       .splice(0)

@@ -1,33 +1,15 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
+import { configurationFile, withTables } from '../build/docs.ts'
 import { editDistance } from '../src/config/names.ts'
-import { registryNamesTable } from '../src/config/registry-names.ts'
 import type { S3Settings } from '../src/config/s3.ts'
-import {
-  accessVariableNames,
-  ConfigSchema,
-  configurationTable,
-  limitVariableNames,
-  observeVariableNames,
-  s3VariableNames,
-  tlsVariableNames,
-  variableNames
-} from '../src/config/schema.ts'
+import { ConfigSchema, sections, type VariableName, variableNames } from '../src/config/schema.ts'
 import { type Config, ConfigError, configWarnings, defaults, loadConfig } from '../src/config.ts'
+import { checks } from './config/variables.ts'
 import { createAuthority } from './support/certificates.ts'
-
-const generalNames = variableNames.filter(
-  name =>
-    ![
-      ...s3VariableNames,
-      ...accessVariableNames,
-      ...limitVariableNames,
-      ...tlsVariableNames,
-      ...observeVariableNames
-    ].some(other => other === name)
-)
 
 /** The least that storage in S3 needs. */
 const S3 = { STORAGE_DRIVER: 's3', S3_BUCKET: 'registry', S3_REGION: 'eu-central-1' }
@@ -51,8 +33,8 @@ function fileWith(t: Test, name: string, text: string): string {
   return path
 }
 
-t.test('an empty environment gives the documented defaults', async t => {
-  t.strictSame(defaults, {
+t.test('an empty environment gives the defaults that users rely on', async t => {
+  t.match(defaults, {
     port: 5000,
     host: '::',
     storageDriver: 'filesystem',
@@ -189,18 +171,62 @@ t.test('a bad value is one line with the variable, what was given and what is al
 })
 
 t.test('all problems are told at once, each variable of the schema among them', async t => {
-  for (const [names, driver] of [
-    [generalNames.filter(name => name !== 'STORAGE_PATH'), {}],
-    [accessVariableNames, {}],
-    [limitVariableNames, {}],
-    [tlsVariableNames, {}],
-    [s3VariableNames, { STORAGE_DRIVER: 's3' }]
-  ] as const) {
+  for (const [section, variables] of Object.entries(sections)) {
+    if (section === 'observability') continue
+    const names = Object.keys(variables).filter(name => name !== 'STORAGE_PATH')
     const env = Object.fromEntries(names.map(name => [name, '?\n!']))
-    const problems = problemsOf({ ...env, ...driver }).filter(line => !line.startsWith('S3_KMS_KEY_ID is set'))
+    const all = { ...env, ...(section === 's3' && { STORAGE_DRIVER: 's3' }) }
+    const problems = problemsOf(all).filter(line => !line.startsWith('S3_KMS_KEY_ID is set'))
     t.strictSame(problems.map(line => line.split(' ')[0]).sort(), Object.keys(env).sort())
     t.notOk(problems.some(line => line.includes('\n')))
   }
+})
+
+t.test('15.26: each variable takes its default and other text, refuses a bad one, and has a test', async t => {
+  const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const folder = t.testdir({
+    htpasswd: 'alice:$2y$05$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy',
+    policy: 'rules: []',
+    issuers: 'issuers: [{issuer: "https://ci.example", audience: registry, user: "ci:{sub}", required: {sub: a}}]',
+    jwks: JSON.stringify({ keys: [publicKey.export({ format: 'jwk' })] }),
+    nonsense: '?\n!'
+  })
+  const file = (name: string): string => join(folder, name)
+  const authority = createAuthority(file('ca'))
+  const { certFile, keyFile } = authority.issue('registry')
+  const all = checks({
+    ...{ htpasswd: file('htpasswd'), policy: file('policy'), issuers: file('issuers'), jwks: file('jwks') },
+    ...{ certificate: certFile, key: keyFile, authority: authority.caFile, nonsense: file('nonsense') }
+  })
+  for (const [name, check] of Object.entries(all)) {
+    const { default: preset, setting } = ConfigSchema.properties[name as VariableName]
+    const unset = problemsOf(check.with ?? {}).length === 0 ? loadConfig(check.with ?? {}) : undefined
+    if (preset !== '') t.strictSame(loadConfig({ ...check.with, [name]: preset }), unset, `${name}=${preset}`)
+    t.notSame(loadConfig({ ...check.with, [name]: check.allowed }), unset, `${name}=${check.allowed} has an effect`)
+    if (check.refused !== undefined) {
+      const problems = problemsOf({ ...check.with, [name]: check.refused })
+      t.match(problems[0], new RegExp(`^${name} is [^\\n]*; allowed: `), `${name}=${check.refused}`)
+    }
+    const test = readFileSync(join(import.meta.dirname, check.effect), 'utf8')
+    const words = check.as === undefined ? [name, setting ?? name] : [check.as]
+    t.ok(
+      words.some(word => new RegExp(`\\b${word}\\b`).test(test)),
+      `${check.effect} tests what ${name} does`
+    )
+  }
+})
+
+t.test('15.26: each variable is in the changelog', async t => {
+  const changelog = readFileSync(new URL('../CHANGELOG.md', import.meta.url), 'utf8')
+  const missing = variableNames.filter(name => !new RegExp(`\\b${name}\\b`).test(changelog))
+  t.strictSame(missing, [], 'a new variable needs a line in CHANGELOG.md')
+})
+
+t.test('traces can be turned off by the variables of OpenTelemetry', async t => {
+  const collector = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318' }
+  t.strictSame(loadConfig(collector).otlp, { url: 'http://collector:4318/v1/traces', serviceName: undefined })
+  t.equal(loadConfig({ ...collector, OTEL_SDK_DISABLED: 'true' }).otlp, undefined)
+  t.equal(loadConfig({ ...collector, OTEL_TRACES_EXPORTER: 'none' }).otlp, undefined)
 })
 
 t.test('STORAGE_TYPE is an alias: the same twice is fine, two different ones are not', async t => {
@@ -529,20 +555,10 @@ t.test('no text breaks the reading: it gives a value or a ConfigError', async t 
   t.pass()
 })
 
-t.test("the documentation's tables are the schema's", async t => {
-  const file = readFileSync(new URL('../docs/configuration.md', import.meta.url), 'utf8')
-  const groups = [
-    generalNames,
-    observeVariableNames,
-    accessVariableNames,
-    limitVariableNames,
-    tlsVariableNames,
-    s3VariableNames
-  ]
-  const tables = [...groups.map(configurationTable), registryNamesTable()]
-  for (const table of tables) {
-    if (!t.ok(file.includes(`\n\n${table}\n\n`))) t.comment(`docs/configuration.md needs this table:\n${table}`)
-  }
-  t.equal(file.match(/^\|.*\|$/gm)?.length, tables.join('\n').split('\n').length, 'no other row')
+t.test("15.26: the documentation's tables are the schema's", async t => {
+  const file = readFileSync(configurationFile, 'utf8')
+  t.equal(file, withTables(file), '`npm run docs` writes them')
+  t.throws(() => withTables(file.replace('npm run docs: tls', '')), /needs a line "<!-- npm run docs: tls -->"/)
+  t.throws(() => withTables(file.replace('npm run docs: tls', 'npm run docs: s3')), /there is no table "s3"/)
   for (const variable of Object.values(ConfigSchema.properties)) t.match(variable.description, /^[A-Z].*\.$/)
 })

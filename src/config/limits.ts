@@ -1,31 +1,62 @@
 import type { Reader } from './reader.ts'
-import type { Rate } from './values.ts'
+import { optional, quotas, rate, type Settings, wholeNumber } from './values.ts'
 
-/** What one client may take up, in this process. */
-export interface LimitSettings {
-  /** Requests from one address. */
-  perAddress?: Rate | undefined
-  /** Requests of one user. */
-  perUser?: Rate | undefined
-  /** Requests at once that bring bytes of blobs; 0: any number. */
-  uploads: number
-  /** Upload sessions with bytes; 0: any number. */
-  uploadSessions: number
+/** The variables that bound what one client may use. */
+export const limitVariables = {
+  RATE_LIMIT_PER_ADDRESS: optional(
+    rate({
+      setting: 'perAddress',
+      default: '',
+      unset: 'no limit',
+      description: 'Most requests from one address in a time, whatever becomes of them; more are answered with 429.'
+    })
+  ),
+  RATE_LIMIT_PER_USER: optional(
+    rate({
+      setting: 'perUser',
+      default: '',
+      unset: 'no limit',
+      description:
+        'Most requests of one user or robot in a time, from all addresses together; more are answered with 429.'
+    })
+  ),
+  UPLOADS_PER_USER: wholeNumber(
+    {
+      setting: 'uploads',
+      default: '0',
+      description:
+        'Most requests that bring bytes of blobs at once, of one user, or of one address where nobody has logged in; more are answered with 429. `0`: no limit.'
+    },
+    0,
+    100_000
+  ),
+  UPLOAD_SESSIONS_PER_USER: wholeNumber(
+    {
+      setting: 'uploadSessions',
+      default: '0',
+      description: 'Most uploads with bytes that are begun and not ended, counted in the same way. `0`: no limit.'
+    },
+    0,
+    1_000_000
+  )
 }
 
+/** The variables that bound what repositories may hold. */
+export const quotaVariables = {
+  QUOTA_BYTES: quotas({
+    setting: 'quotas',
+    default: '',
+    unset: 'no limit',
+    description:
+      'How much each repository may hold, by the first pattern that takes its name; approximate (docs/operations.md). A push beyond it is answered with 403.'
+  })
+}
+
+/** What one client may use, in this process. */
+export type LimitSettings = Settings<typeof limitVariables>
+
 /** Reads the limits; undefined: there is none. */
-export function readLimits({ read, isSet }: Reader): LimitSettings | undefined {
-  const limits = {
-    perAddress: read('RATE_LIMIT_PER_ADDRESS'),
-    perUser: read('RATE_LIMIT_PER_USER'),
-    uploads: read('UPLOADS_PER_USER'),
-    uploadSessions: read('UPLOAD_SESSIONS_PER_USER')
-  }
-  const given = [
-    'RATE_LIMIT_PER_ADDRESS',
-    'RATE_LIMIT_PER_USER',
-    'UPLOADS_PER_USER',
-    'UPLOAD_SESSIONS_PER_USER'
-  ] as const
-  return given.some(isSet) ? limits : undefined
+export function readLimits({ settings }: Reader): LimitSettings | undefined {
+  const limits = settings(limitVariables)
+  return Object.values(limits).some(limit => limit) ? limits : undefined
 }

@@ -2,6 +2,22 @@ import { type OidcIssuer, parseOidc } from '../access/oidc-file.ts'
 import { problemsOf, readAs } from './files.ts'
 import type { Reader } from './reader.ts'
 import { isSafe, isUrl, readJwks } from './tokens.ts'
+import { optional, text } from './values.ts'
+
+/** The variable of ID tokens that serve as passwords. */
+export const oidcVariables = {
+  AUTH_OIDC_FILE: optional(
+    text(
+      {
+        default: '',
+        alias: 'AUTH_OIDC',
+        description:
+          'Issuers of ID tokens that are passwords here, as those of CI jobs, and what users their claims make (docs/access.md); read again when it changes. Together with `AUTH_POLICY_FILE`.'
+      },
+      'a file that this process may read, with issuers in YAML'
+    )
+  )
+}
 
 /** ID tokens as passwords. */
 export interface OidcSettings {

@@ -1,6 +1,7 @@
 import { Value } from '@sinclair/typebox/value'
-import { ConfigSchema, type VariableName, type VariableValue } from './schema.ts'
+import { ConfigSchema, type VariableName, type Variables, type VariableValue } from './schema.ts'
 import { createSources, type Source } from './sources.ts'
+import type { Settings } from './values.ts'
 
 /**
  * Reads variables of an environment. Problems are gathered, each one line: the variable, what was given, what is
@@ -31,10 +32,18 @@ export function createReader(env: NodeJS.ProcessEnv) {
       const allowed = source!.text === undefined ? source!.allowed : undefined
       problems.push(`${source!.name} is ${shown}; allowed: ${allowed ?? variable.allowed}`)
     }
-    return (variable.default === '' ? undefined : Value.Decode(variable, variable.default)) as VariableValue<N>
+    return ('optional' in variable ? undefined : Value.Decode(variable, variable.default)) as VariableValue<N>
   }
 
-  return { problems, isSet, sourceOf, read }
+  /** Reads those of the variables that name a setting. */
+  function settings<V extends Partial<Variables>>(variables: V): Settings<V> {
+    const entries = Object.entries(variables).filter(([, { setting }]) => setting !== undefined)
+    return Object.fromEntries(
+      entries.map(([name, { setting }]) => [setting, read(name as VariableName)])
+    ) as Settings<V>
+  }
+
+  return { problems, isSet, sourceOf, read, settings }
 }
 
 export type Reader = ReturnType<typeof createReader>

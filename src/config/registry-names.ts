@@ -17,7 +17,7 @@ const opposite = (text: string): string =>
 
 /**
  * The names that stand in compose files made for CNCF Distribution, which reads `a.b.c` of its configuration file from
- * `REGISTRY_A_B_C`. docs/configuration.md has the table, and a test checks it.
+ * `REGISTRY_A_B_C`. `npm run docs` writes the table of docs/configuration.md from it.
  */
 export const registryNames: Readonly<Record<string, RegistryName>> = {
   REGISTRY_HTTP_ADDR: {
@@ -69,16 +69,6 @@ export const registryNames: Readonly<Record<string, RegistryName>> = {
   REGISTRY_AUTH_TOKEN_ROOTCERTBUNDLE: { becomes: { AUTH_TOKEN_ROOTCERTS: same } },
   REGISTRY_AUTH_TOKEN_JWKS: { becomes: { AUTH_TOKEN_JWKS: same } },
   REGISTRY_CATALOG_MAXENTRIES: { becomes: { TAGS_PAGE_MAX: same } }
-}
-
-/** The table of docs/configuration.md, in Markdown: one row a name. */
-export function registryNamesTable(): string {
-  const rows = Object.entries(registryNames).map(([name, { becomes = {}, allowed, unneeded }]) => {
-    const ours = Object.keys(becomes).map(variable => `\`${variable}\``)
-    const what = unneeded === undefined ? ours.join(' and ') : `not needed: ${unneeded}`
-    return `| \`${name}\` | ${what}${allowed === undefined ? '' : `, from ${allowed}`} |`
-  })
-  return ['| Name | Becomes |', '|---|---|', ...rows].join('\n')
 }
 
 /** Go's form of an address to listen on. Without a host it is every address, which is our default too. */

@@ -2,13 +2,15 @@ import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
-import { type TString, type TTransform, Type } from '@sinclair/typebox'
+import { type StaticDecode, type TSchema, type TString, type TTransform, Type } from '@sinclair/typebox'
 import { REPOSITORY_PATTERN } from '../registry/patterns.ts'
 import type { QuotaRule } from '../registry/quota.ts'
 
-/** What each variable says of itself besides how its text is read. `default` is text, as a user would write it. */
-export interface About {
+/** Describes a variable, besides how its text is read. `default` is text, as a user would write it. */
+export interface About<Setting extends string = string> {
   default: string
+  /** The property of the settings that holds its value. Without it, the section's own reader reads the variable. */
+  setting?: Setting
   /** One sentence for the table in docs/configuration.md. */
   description: string
   /** What holds where there is no default and nothing is set, in Markdown for the table. */
@@ -25,13 +27,13 @@ export interface About {
  * A variable is text in the environment and a `T` in the program; `allowed` tells in words what it takes.
  * Decoding throws on anything else.
  */
-export type Variable<T> = TTransform<TString, T> & About & { allowed: string }
+export type Variable<T, Setting extends string = string> = TTransform<TString, T> & About<Setting> & { allowed: string }
 
-function variable<T extends string | number | boolean | object>(
-  about: About,
+function variable<T extends string | number | boolean | object, S extends string>(
+  about: About<S>,
   allowed: string,
   read: (text: string) => T | undefined
-): Variable<T> {
+): Variable<T, S> {
   const schema = Type.Transform(Type.String())
     .Decode(text => {
       const value = read(text)
@@ -43,35 +45,62 @@ function variable<T extends string | number | boolean | object>(
 }
 
 /** A variable that may be left out: its `default` is '' and it is `undefined` then. */
-export type Optional<T> = Variable<T> & { optional: true }
+export type Optional<T, Setting extends string = string> = Variable<T, Setting> & { optional: true }
 
-export function optional<T>(variable: Variable<T>): Optional<T> {
+export function optional<T, const S extends string>(variable: Variable<T, S>): Optional<T, S> {
   return { ...variable, optional: true }
 }
 
+type Described = Readonly<Record<string, TSchema & About>>
+type SettingOf<V> = V extends About<infer Setting> ? (string extends Setting ? never : Setting) : never
+type OptionalNames<V extends Described> = { [N in keyof V]: V[N] extends { optional: true } ? N : never }[keyof V]
+
+/** The settings that variables are read to: one property for each variable that names a `setting`. */
+export type Settings<V extends Described> = {
+  [N in Exclude<keyof V, OptionalNames<V>> as SettingOf<V[N]>]: StaticDecode<V[N]>
+} & {
+  [N in OptionalNames<V> as SettingOf<V[N]>]?: StaticDecode<V[N]> | undefined
+}
+
 /** Text of this form; empty text never gets here, since it counts as not set. */
-export function text(about: About, allowed: string, form: { test(text: string): boolean } = /^/): Variable<string> {
+export function text<const S extends string = never>(
+  about: About<S>,
+  allowed: string,
+  form: { test(text: string): boolean } = /^/
+): Variable<string, S> {
   return variable(about, allowed, text => (form.test(text) ? text : undefined))
 }
 
-/** Items of this form, joined by commas. */
-export function list(about: About, allowed: string, form: RegExp): Variable<string[]> {
-  return variable<string[]>(about, allowed, text => {
+/** Items of this form, joined by commas; none where it is not set. */
+export function list<const S extends string = never>(
+  about: About<S>,
+  allowed: string,
+  form: RegExp
+): Variable<string[], S> {
+  return variable<string[], S>(about, allowed, text => {
+    if (text === '') return []
     const items = text.split(',').map(item => item.trim())
     return items.every(item => form.test(item)) ? items : undefined
   })
 }
 
-export function choice<const T extends string>(about: About, words: readonly T[]): Variable<T> {
+export function choice<const T extends string, const S extends string = never>(
+  about: About<S>,
+  words: readonly T[]
+): Variable<T, S> {
   const allowed = words.map(word => `\`${word}\``).join(', ')
   return variable(about, allowed, text => words.find(word => word.toLowerCase() === text.toLowerCase()))
 }
 
-export function wholeNumber(about: About, min: number, max: number): Variable<number> {
+export function wholeNumber<const S extends string = never>(
+  about: About<S>,
+  min: number,
+  max: number
+): Variable<number, S> {
   return variable(about, `a whole number from ${min} to ${max}`, text => within(readDigits(text), min, max))
 }
 
-export function boolean(about: About): Variable<boolean> {
+export function boolean<const S extends string = never>(about: About<S>): Variable<boolean, S> {
   return variable(about, '`true` or `false` (also `1`/`0`, `yes`/`no`, `on`/`off`)', readBoolean)
 }
 
@@ -79,11 +108,12 @@ const SIZES: Readonly<Record<string, number>> = { '': 1, kib: 2 ** 10, mib: 2 **
 
 const QUOTAS: Readonly<Record<string, number>> = { ...SIZES, tib: 2 ** 40 }
 
-/** Sizes by pattern of repositories: `team/*=10GiB,**=1TiB`. */
-export function quotas(about: About): Variable<QuotaRule[]> {
+/** Sizes by pattern of repositories: `team/*=10GiB,**=1TiB`; none where it is not set. */
+export function quotas<const S extends string = never>(about: About<S>): Variable<QuotaRule[], S> {
   const allowed =
     'patterns of repositories, each with `=` and bytes or a number with `KiB`, `MiB`, `GiB` or `TiB`, joined by commas'
-  return variable<QuotaRule[]>(about, allowed, text => {
+  return variable<QuotaRule[], S>(about, allowed, text => {
+    if (text === '') return []
     const rules = text.split(',').flatMap(item => {
       const [pattern = '', amount = '', ...more] = item.split('=').map(part => part.trim())
       const bytes = measured(amount, QUOTAS)
@@ -94,14 +124,18 @@ export function quotas(about: About): Variable<QuotaRule[]> {
 }
 
 /** A size, read to bytes. The bounds are written as a user would write them. */
-export function size(about: About, min: string, max: string): Variable<number> {
+export function size<const S extends string = never>(about: About<S>, min: string, max: string): Variable<number, S> {
   return measure(about, SIZES, min, max, 'bytes, or a number with `KiB`, `MiB` or `GiB`')
 }
 
 const DURATIONS: Readonly<Record<string, number>> = { s: 1e3, m: 60e3, h: 3600e3, d: 24 * 3600e3 }
 
 /** A duration, read to milliseconds. The bounds are written as a user would write them. */
-export function duration(about: About, min: string, max: string): Variable<number> {
+export function duration<const S extends string = never>(
+  about: About<S>,
+  min: string,
+  max: string
+): Variable<number, S> {
   return measure(about, DURATIONS, min, max, 'a number with `s`, `m`, `h` or `d`')
 }
 
@@ -112,8 +146,8 @@ export interface Rate {
 }
 
 /** A number of requests in a time: `600/1m`. */
-export function rate(about: About): Variable<Rate> {
-  return variable<Rate>(about, 'a number of requests, `/`, and from 1s to 1d: `600/1m`', text => {
+export function rate<const S extends string = never>(about: About<S>): Variable<Rate, S> {
+  return variable<Rate, S>(about, 'a number of requests, `/`, and from 1s to 1d: `600/1m`', text => {
     const [, number = '', time = ''] = /^(\d{1,9})\s*\/\s*(.+)$/.exec(text) ?? []
     const perMs = within(measured(time, DURATIONS), 1000, 24 * 3600e3)
     return Number(number) > 0 && perMs !== undefined ? { requests: Number(number), perMs } : undefined
@@ -121,7 +155,7 @@ export function rate(about: About): Variable<Rate> {
 }
 
 /** An address or name to listen on. */
-export function host(about: About): Variable<string> {
+export function host<const S extends string = never>(about: About<S>): Variable<string, S> {
   const name = /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i
   return variable(about, 'an IP address or a host name, without port', text =>
     isIP(text) > 0 || name.test(text) ? text : undefined
@@ -132,7 +166,7 @@ export function host(about: About): Variable<string> {
  * A base URL without its trailing slash. What follows a path (query, fragment) could not be joined with one, and
  * credentials would be shown to every client.
  */
-export function baseUrl(about: About): Variable<string> {
+export function baseUrl<const S extends string = never>(about: About<S>): Variable<string, S> {
   return variable(
     about,
     'an absolute `http://` or `https://` URL; a path is fine; no credentials, `?` or `#`',
@@ -145,7 +179,7 @@ export function baseUrl(about: About): Variable<string> {
 }
 
 /** A private key's file, which is read when it is needed; that it holds one is looked at now. */
-export function keyFile(about: About): Variable<string> {
+export function keyFile<const S extends string = never>(about: About<S>): Variable<string, S> {
   return variable(
     about,
     'a file that this process may read, with a private key in PEM form and no passphrase',
@@ -157,7 +191,7 @@ export function keyFile(about: About): Variable<string> {
 }
 
 /** A file that is read when it is needed; that it holds a certificate is looked at now. */
-export function certificateFile(about: About): Variable<string> {
+export function certificateFile<const S extends string = never>(about: About<S>): Variable<string, S> {
   return variable(about, 'a file that this process may read, with certificates in PEM form', path => {
     const text = readFileSync(path, 'latin1')
     return text.includes('-----BEGIN CERTIFICATE-----') && new X509Certificate(text) ? path : undefined
@@ -169,7 +203,7 @@ const MOST_WORKERS = 64
 const MOST_BY_THEMSELVES = 4
 
 /** A number of processes, or `auto`. */
-export function workers(about: About): Variable<number> {
+export function workers<const S extends string = never>(about: About<S>): Variable<number, S> {
   return variable(about, `\`auto\`, or a whole number from 1 to ${MOST_WORKERS}`, text =>
     text.toLowerCase() === 'auto'
       ? Math.min(availableParallelism(), MOST_BY_THEMSELVES)
@@ -180,8 +214,8 @@ export function workers(about: About): Variable<number> {
 /** Whose `X-Forwarded-*` headers count, in the form that Fastify's `trustProxy` takes. */
 export type TrustProxy = boolean | string[]
 
-export function trustProxy(about: About): Variable<TrustProxy> {
-  return variable<TrustProxy>(
+export function trustProxy<const S extends string = never>(about: About<S>): Variable<TrustProxy, S> {
+  return variable<TrustProxy, S>(
     about,
     '`false`, `true`, or addresses and networks (`10.0.0.0/8`, `loopback`) joined by commas',
     text => {
@@ -194,7 +228,13 @@ export function trustProxy(about: About): Variable<TrustProxy> {
   )
 }
 
-function measure(about: About, units: Readonly<Record<string, number>>, min: string, max: string, form: string) {
+function measure<S extends string>(
+  about: About<S>,
+  units: Readonly<Record<string, number>>,
+  min: string,
+  max: string,
+  form: string
+): Variable<number, S> {
   const least = measured(min, units) ?? 0
   const most = measured(max, units) ?? 0
   return variable(about, `from ${min} to ${max}: ${form}`, text => within(measured(text, units), least, most))

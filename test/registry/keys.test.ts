@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
+import { createObjectCache } from '../../src/registry/cache.ts'
 import { parseDigest } from '../../src/registry/digest.ts'
 import * as keys from '../../src/registry/keys.ts'
 
@@ -88,4 +89,13 @@ t.test('listings come in the order of what they list', async t => {
     })
   )
   t.pass('for tags, repositories, the values of a tag and the records of a manifest')
+})
+
+t.test('the cache of small objects holds no more bytes than it may', async t => {
+  const cache = createObjectCache<{ n: number }>(10_000)
+  for (let n = 0; n < 100; n++) cache.set(`key-${n}`, { n }, 1000)
+  const held = Array.from({ length: 100 }, (_, n) => cache.get(`key-${n}`)).filter(value => value !== undefined)
+  t.strictSame(held.at(-1), { n: 99 })
+  t.equal(held.length, 8, 'each takes its bytes, its key and 200 bytes')
+  t.strictSame(cache.counts(), { hits: 8, misses: 92 })
 })

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { loadConfig } from '../../src/config.ts'
+import { type Bucket, openBucket } from '../../src/storage/s3/bucket.ts'
 import { explain } from '../../src/storage/s3/check.ts'
 import { S3_DEFAULTS } from '../../src/storage/s3/defaults.ts'
 import { isPassing, patiently, RequestFailed, storageError } from '../../src/storage/s3/errors.ts'
@@ -18,6 +19,20 @@ t.test('an embedder gets the defaults of the configuration', t => {
   const { s3, bufferMemoryBytes } = loadConfig({ STORAGE_DRIVER: 's3', S3_BUCKET: 'images', S3_REGION: 'eu-central-1' })
   t.match({ ...s3, bufferMemory: bufferMemoryBytes }, S3_DEFAULTS)
   t.end()
+})
+
+t.test('encryption and storage class go with what is written', async t => {
+  const env = { STORAGE_DRIVER: 's3', S3_BUCKET: 'images', S3_REGION: 'eu-central-1', S3_STORAGE_CLASS: 'STANDARD_IA' }
+  const opened = async (more: NodeJS.ProcessEnv): Promise<Bucket> => {
+    const bucket = await openBucket(loadConfig({ ...env, ...more }).s3!)
+    t.teardown(() => bucket.client.destroy())
+    return bucket
+  }
+  const plain = await opened({})
+  t.strictSame([plain.encryption, plain.contentClass], [{}, { StorageClass: 'STANDARD_IA' }])
+  const encrypted = await opened({ S3_SSE: 'aws:kms', S3_KMS_KEY_ID: 'alias/registry', S3_STORAGE_CLASS: '' })
+  t.strictSame(encrypted.encryption, { ServerSideEncryption: 'aws:kms', SSEKMSKeyId: 'alias/registry' })
+  t.strictSame(encrypted.contentClass, {})
 })
 
 t.test('what S3 says becomes a fault', async t => {

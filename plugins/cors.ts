@@ -22,6 +22,7 @@ const EXPOSED = [
   'OCI-Tag',
   'Range',
   'WWW-Authenticate',
+  'Warning',
   'X-Request-Id'
 ]
 

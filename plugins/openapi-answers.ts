@@ -54,7 +54,8 @@ const refusal = json('Refused: the codes tell why', ErrorBody)
 const fault = json('Not possible now: the store is full or away, or something broke', ErrorBody)
 
 const unchanged = bare('The client has it already', described)
-const created = (what: string) => bare(what, { location: Location, 'docker-content-digest': Digest })
+const created = (what: string, more: Record<string, TSchema> = {}) =>
+  bare(what, { location: Location, 'docker-content-digest': Digest, ...more })
 const open = (what: string) => bare(what, session)
 
 /** What each operation answers when it succeeds, by its method and path. */
@@ -83,7 +84,9 @@ const successes: Record<string, Record<string, Answer>> = {
     304: unchanged
   },
   'HEAD /v2/{name}/manifests/{reference}': { 200: bare('It is there', described), 304: unchanged },
-  'PUT /v2/{name}/manifests/{reference}': { 201: created('The manifest is there') },
+  'PUT /v2/{name}/manifests/{reference}': {
+    201: created('The manifest is there', { warning: text('What contradicts the registry, though the push succeeded') })
+  },
   'DELETE /v2/{name}/manifests/{reference}': { 202: bare('It is gone') },
   'GET /v2/{name}/tags/list': {
     200: json('A page of tags', Type.Intersect([Type.Object({ name: Type.String() }), list('tags')]))

@@ -63,8 +63,10 @@ const manifests: FastifyPluginAsyncTypebox<RouteOptions> = async (app, options) 
       const reference = parseReference(request.params.reference)
       const tags = (request.query.tag ?? []).map(parseTag)
       const bytes = await readBody(request, manifestMaxBytes)
-      const { digest, subject } = await registry.manifests.put(name, reference, bytes, request.bodyType, tags)
+      const { digest, subject, warnings } = await registry.manifests.put(name, reference, bytes, request.bodyType, tags)
       if (subject) reply.header('OCI-Subject', subject)
+      // spec, "Warnings"
+      if (warnings.length > 0) reply.header('Warning', warnings.map(text => `299 - "${text}"`).join(', '))
       if (tags.length > 0) reply.header('OCI-Tag', tags.join(', '))
       reply.headers({
         Location: links.manifest(name, digest, forwardedPrefix(request)),

@@ -42,6 +42,8 @@ export interface MarinaOptions
       | 'deleteEnabled'
       | 'manifestMaxBytes'
       | 'manifestAllowSparse'
+      | 'manifestSizeCheck'
+      | 'manifestReferencesMax'
       | 'tagsPageMax'
       | 'uploadExpiryMs'
       | 'externalUrl'
@@ -133,6 +135,8 @@ async function registerApi(app: FastifyInstance, options: Config & MarinaOptions
     redirectExpiryMs: options.redirectExpiryMs,
     metadataTtlMs: options.metadataTtlMs,
     sparse: options.manifestAllowSparse,
+    sizeCheck: options.manifestSizeCheck,
+    referencesMax: options.manifestReferencesMax,
     immutableTags: options.immutableTags,
     quotas: options.quotas,
     expires: !options.readOnly,

@@ -34,7 +34,16 @@ export interface TestRegistry extends AsyncDisposable {
 
 /** Settings that a test may turn; docs/configuration.md says what each does. */
 export type TestSettings = Partial<
-  Pick<Config, 'deleteEnabled' | 'manifestMaxBytes' | 'manifestAllowSparse' | 'tagsPageMax' | 'uploadExpiryMs'>
+  Pick<
+    Config,
+    | 'deleteEnabled'
+    | 'manifestMaxBytes'
+    | 'manifestAllowSparse'
+    | 'manifestSizeCheck'
+    | 'manifestReferencesMax'
+    | 'tagsPageMax'
+    | 'uploadExpiryMs'
+  >
 >
 
 /** Starts a registry for a test: on a free port of loopback, empty, and with its content in memory. */

@@ -35,7 +35,8 @@ export async function withStore(
   await mustExist(config)
   quietSdk(config)
   const app = Fastify({ logger: false })
-  const { gcGraceMs: graceMs, uploadExpiryMs, bufferMemoryBytes, manifestAllowSparse: sparse } = config
+  const { gcGraceMs: graceMs, uploadExpiryMs, bufferMemoryBytes } = config
+  const { manifestAllowSparse: sparse, manifestSizeCheck: sizeCheck } = config
   try {
     await app.register(storagePlugin, {
       storage: config.s3 ? { s3: config.s3 } : { path: config.storagePath },
@@ -47,7 +48,7 @@ export async function withStore(
   try {
     const storage = dryRun ? withoutWrites(app.storage) : app.storage
     const ignoresCase = storage.ignoresCase ?? false
-    const options = { storage, graceMs, uploadExpiryMs, sparse }
+    const options = { storage, graceMs, uploadExpiryMs, sparse, sizeCheck }
     const registry = createRegistry({ ...options, ignoresCase, log: app.log, cacheBytes: 0 })
     const [collector, verifier] = [createCollector({ ...options, registry }), createVerifier({ ...options, registry })]
     await work({ storage, collector, verifier, graceMs })

@@ -112,6 +112,25 @@ export const generalVariables = {
     },
     ['index', 'none', 'all']
   ),
+  MANIFEST_SIZE_CHECK: choice(
+    {
+      setting: 'manifestSizeCheck',
+      default: 'strict',
+      description:
+        'What becomes of a manifest with a descriptor whose size is not the stored one: it is refused (`strict`), or taken with a `Warning` header (`warn`).'
+    },
+    ['strict', 'warn']
+  ),
+  MANIFEST_REFERENCES_MAX: wholeNumber(
+    {
+      setting: 'manifestReferencesMax',
+      default: '5000',
+      description:
+        'Most blobs and manifests, each counted once, that one manifest may name; one that names more is answered with 400.'
+    },
+    100,
+    100_000
+  ),
   TAGS_PAGE_MAX: wholeNumber(
     {
       setting: 'tagsPageMax',

@@ -3,7 +3,16 @@ import { type TypeCheck, TypeCompiler } from '@sinclair/typebox/compiler'
 import { type Digest, parseDigest } from './digest.ts'
 import { RegistryError } from './errors.ts'
 import { parseManifestJson } from './manifest-json.ts'
-import { isImage, isIndex, isNonDistributable, isSchema1, OCI_ARTIFACT, OCI_IMAGE, OCI_INDEX } from './media-types.ts'
+import {
+  isImage,
+  isIndex,
+  isManifest,
+  isNonDistributable,
+  isSchema1,
+  OCI_ARTIFACT,
+  OCI_IMAGE,
+  OCI_INDEX
+} from './media-types.ts'
 
 // Go writes `null` for a list or a map that nobody filled; clients are used to registries that read it as empty.
 const orNull = <S extends TSchema>(schema: S) => Type.Optional(Type.Union([schema, Type.Null()]))
@@ -44,6 +53,7 @@ const annotationsCheck = TypeCompiler.Compile(Annotations)
 export interface ManifestReference {
   digest: Digest
   size: number
+  mediaType: string
   /** `entry`: of an index; a manifest as a rule, a blob in BuildKit's caches. */
   kind: 'blob' | 'entry'
   /** False: the manifest is fine without it, as with layers that are fetched from elsewhere. */
@@ -150,7 +160,7 @@ function mediaTypeOf(json: Record<string, unknown>, contentType: string): string
   }
   // It is told in a header of every answer. RFC 6838 section 4.2: two names of at most 127 characters.
   if (mediaType.length > 255) throw invalid('the media type is longer than 255 characters')
-  const known = isImage(mediaType) || isIndex(mediaType) || mediaType === OCI_ARTIFACT
+  const known = isManifest(mediaType)
   const other = stated === mediaType && /^application\/[\w.+-]+\+json$/.test(mediaType)
   if (!known && !other) throw invalid(`${shown(mediaType)} is no type of a manifest`)
   return mediaType
@@ -234,9 +244,10 @@ const isDigest = (text: string): boolean => {
   }
 }
 
-const entryReference = ({ digest, size }: Descriptor): ManifestReference => ({
+const entryReference = ({ digest, size, mediaType }: Descriptor): ManifestReference => ({
   digest: parseDigest(digest),
   size,
+  mediaType,
   kind: 'entry',
   required: true
 })
@@ -244,6 +255,7 @@ const entryReference = ({ digest, size }: Descriptor): ManifestReference => ({
 const blobReference = ({ digest, size, urls, mediaType }: Descriptor): ManifestReference => ({
   digest: parseDigest(digest),
   size,
+  mediaType,
   kind: 'blob',
   required: !(urls?.length || isNonDistributable(mediaType))
 })

@@ -8,6 +8,9 @@ export const DOCKER_LIST = 'application/vnd.docker.distribution.manifest.list.v2
 /** Lists of manifests, one of which a client picks. */
 export const isIndex = (mediaType: string): boolean => mediaType === OCI_INDEX || mediaType === DOCKER_LIST
 export const isImage = (mediaType: string): boolean => mediaType === OCI_IMAGE || mediaType === DOCKER_IMAGE
+/** Types of what clients push and pull as a manifest. */
+export const isManifest = (mediaType: string): boolean =>
+  isImage(mediaType) || isIndex(mediaType) || mediaType === OCI_ARTIFACT
 export const isSchema1 = (mediaType: string): boolean =>
   mediaType.startsWith('application/vnd.docker.distribution.manifest.v1+')
 

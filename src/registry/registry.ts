@@ -3,7 +3,7 @@ import { createBlobs, SMALL } from './blobs.ts'
 import { createObjectCache } from './cache.ts'
 import type { RegistryLog } from './log.ts'
 import type { StoredManifest } from './manifest-records.ts'
-import { createManifests, type Sparse } from './manifests.ts'
+import { createManifests, type SizeCheck, type Sparse } from './manifests.ts'
 import { createOrphans } from './orphans.ts'
 import { tagMatcherOf } from './patterns.ts'
 import { createQuota, type QuotaRule } from './quota.ts'
@@ -27,6 +27,10 @@ export interface RegistryOptions {
   redirectExpiryMs?: number | undefined
   /** Which references of a manifest may be missing. */
   sparse: Sparse
+  /** What becomes of a manifest with a descriptor whose size is not the stored one. Default `strict`. */
+  sizeCheck?: SizeCheck
+  /** Most blobs and manifests that one manifest may name. Default 5000. */
+  referencesMax?: number
   /** Blobs up to this size, in bytes, are written whole and stored anew with every push. Default 64 KiB. */
   smallBytes?: number
   /** How long readers may take it that keys which were seen are still there, in ms. Default 0: never. */
@@ -67,7 +71,9 @@ export function createRegistry(options: RegistryOptions) {
     repositories,
     cache: records,
     graceMs,
-    sparse
+    sparse,
+    sizeCheck: options.sizeCheck ?? 'strict',
+    referencesMax: options.referencesMax ?? 5000
   })
   const caches = { objects: objects.counts, manifests: records.counts }
   const others = { manifests, tags, referrers, repositories, caches }

@@ -2,7 +2,7 @@ import type { StorageDriver } from '../storage/driver.ts'
 import { repositoryNames } from './gc/listing.ts'
 import { createPace } from './gc/pace.ts'
 import { placeOf } from './keys.ts'
-import type { Sparse } from './manifests.ts'
+import type { SizeCheck, Sparse } from './manifests.ts'
 import { createOrphans } from './orphans.ts'
 import { matcherOf } from './patterns.ts'
 import type { Registry } from './registry.ts'
@@ -20,6 +20,8 @@ export interface VerifierOptions {
   graceMs: number
   /** Which references of a manifest may be missing. */
   sparse: Sparse
+  /** `warn`: a manifest may tell another size than is stored. Default `strict`. */
+  sizeCheck?: SizeCheck
   /** Most things held in memory while they are looked for. Default 50,000: some 50 MB. */
   batch?: number
   /** A clock in ms; tests turn it. */
@@ -53,7 +55,15 @@ const CONTENT = '@'
 
 /** Looks whether all that the store holds is whole and fits together, while others use it (docs/operations.md). */
 export function createVerifier(options: VerifierOptions) {
-  const { storage, registry, graceMs, sparse, batch = 50_000, now = () => performance.now() } = options
+  const {
+    storage,
+    registry,
+    graceMs,
+    sparse,
+    sizeCheck = 'strict',
+    batch = 50_000,
+    now = () => performance.now()
+  } = options
 
   /** One run. Throws `StorageError` when the store fails, as opposed to one of its objects. */
   async function verify(wishes: VerifyOptions): Promise<VerifyReport> {
@@ -66,6 +76,7 @@ export function createVerifier(options: VerifierOptions) {
       orphans: createOrphans({ storage, graceMs, now }),
       graceMs,
       sparse,
+      sizeCheck,
       batch,
       now,
       pace: createPace(1, signal),

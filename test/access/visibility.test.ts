@@ -7,7 +7,7 @@ import { createMemory } from '../../src/storage/memory.ts'
 import { refused, told } from '../support/answers.ts'
 import { clientOf, htpasswdOf } from '../support/callers.ts'
 import { nextOf, parse } from '../support/client.ts'
-import { random } from '../support/images.ts'
+import { absent, random } from '../support/images.ts'
 import { keysIn, openRegistry } from '../support/registry.ts'
 
 const USERS = ['alice', 'ci', 'owner'] as const
@@ -79,6 +79,24 @@ t.test('a mount needs pull on its source', async t => {
   told(t, await ci.head(`/v2/ci/other/blobs/${digests.own}`), 200, {}, 'mounted')
   told(t, await mount(owner, digests.secret, undefined, 'ci/other'), 201, {}, 'who may pull all needs no source')
   refused(t, await mount(ci, digests.own, 'ci/one', 'team/shared'), 403, 'DENIED', 'a target that is not its own')
+})
+
+t.test('15.13: a mount that names no source asks the store the same, whatever repositories hide', async t => {
+  const calls: string[] = []
+  const storage = createMemory({ faults: (method, key) => void calls.push(`${method} ${key}`) })
+  const { alice, ci } = await open(t, POLICY, storage)
+  await ci.pushBlob('ci/one', random(10))
+  for (const name of ['team/one', 'team/two']) await alice.pushBlob(name, random(10))
+  const asked = async (digest: string) => {
+    calls.length = 0
+    const answer = await ci.send('POST', `/v2/ci/app/blobs/uploads/?mount=${digest}`)
+    told(t, answer, 202, {}, 'not mounted')
+    return calls.map(call => call.replace(digest.slice('sha256:'.length), '<hex>'))
+  }
+  await asked(absent()) // the first one may ask for more, such as the key that signs sessions
+  const hidden = await asked(await alice.pushBlob('team/secret', random(100 * 1024)))
+  t.ok(hidden.length > 0)
+  t.strictSame(hidden, await asked(absent()), 'a digest that is nowhere')
 })
 
 t.test('HEAD writes for who may push, and for nobody else', async t => {

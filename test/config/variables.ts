@@ -53,6 +53,8 @@ export function checks(files: Files): Record<VariableName, Check> {
     CORS_ALLOW_ORIGIN: { allowed: 'https://a.example', refused: 'a.example', effect: 'plugins/cors.test.ts' },
     MANIFEST_MAX_BYTES: { allowed: '1MiB', refused: '4MB', effect: 'routes/manifests.test.ts' },
     MANIFEST_ALLOW_SPARSE: { allowed: 'all', refused: 'true', effect: 'routes/manifest-references.test.ts' },
+    MANIFEST_SIZE_CHECK: { allowed: 'warn', refused: 'off', effect: 'routes/manifest-references.test.ts' },
+    MANIFEST_REFERENCES_MAX: { allowed: '100', refused: '99', effect: 'routes/manifest-references.test.ts' },
     TAGS_PAGE_MAX: { allowed: '50', refused: '0', effect: 'routes/lists.test.ts' },
     UPLOAD_EXPIRY: { allowed: '1h', refused: '1s', effect: 'plugins/gc.test.ts' },
     EXTERNAL_URL: { allowed: 'https://a.example', refused: 'a.example', effect: 'routes/locations.test.ts' },

@@ -168,7 +168,11 @@ export const mutations: Mutation[] = [
   {
     rule: 'a manifest relies on its blobs before its record is written',
     edits: [
-      ['manifests.ts', '    await relyOnReferences(name, pushed)\n    // Someone', '    // Someone'],
+      [
+        'manifests.ts',
+        '    const warnings = await relyOnReferences(name, pushed)\n    // Someone',
+        '    const warnings: string[] = []\n    // Someone'
+      ],
       [
         'manifests.ts',
         '    } while (!(await isRecorded(name, digest, blind)))\n',

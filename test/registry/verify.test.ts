@@ -474,6 +474,20 @@ t.test('what a manifest may lack', async t => {
   t.strictSame(await told('none'), ['blob-missing team/app config', 'manifest-missing app image'])
 })
 
+t.test('15.36: with MANIFEST_SIZE_CHECK=warn another size is no fault', async t => {
+  const { storage, contentOf, verify } = await createStore(drivers.memory!, t)
+  const content = await contentOf('app', layer)
+  await storage.put(linkKey('app', layer, content, LAYER.length), NOTHING)
+  const index = { schemaVersion: 2, manifests: [{ mediaType: 'a/b', digest: layer, size: LAYER.length + 1 }] }
+  const bytes = json(index)
+  await storage.put(
+    recordKey('app', digestBytes(bytes), 1),
+    Buffer.concat([json({ mediaType: INDEX }), Buffer.from('\n'), bytes])
+  )
+  t.strictSame((await verify({}, { sparse: 'none' })).told, ['size-wrong app layer'])
+  t.strictSame((await verify({}, { sparse: 'none', sizeCheck: 'warn' })).told, [])
+})
+
 t.test('blobs of both algorithms', async t => {
   const store = await createStore(drivers.memory!, t)
   const content = await store.contentOf('app', layer)

@@ -1,3 +1,5 @@
+import t from 'tap'
+import { createMemory } from '../../src/storage/memory.ts'
 import { holds, refused, told } from '../support/answers.ts'
 import {
   ARTIFACT,
@@ -12,7 +14,7 @@ import {
   LAYER,
   random
 } from '../support/images.ts'
-import { keysIn, onEachDriver } from '../support/registry.ts'
+import { keysIn, onEachDriver, openRegistry } from '../support/registry.ts'
 
 const object = (bytes: Buffer): Record<string, unknown> => JSON.parse(bytes.toString())
 
@@ -138,3 +140,84 @@ for (const manifestAllowSparse of ['index', 'none', 'all'] as const) {
     { manifestAllowSparse }
   )
 }
+
+t.test('15.12: each digest that a manifest names is looked for once', async t => {
+  let calls: string[] = []
+  const storage = createMemory({ faults: (method, key) => void calls.push(`${method} ${key}`) })
+  const registry = await openRegistry(t, storage)
+  const { pushBlob, putManifest, pushImage } = registry
+  const image = await pushImage('a')
+  const layer = random(9)
+  await pushBlob('a', layer)
+  const times = (count: number, entry: (index: number) => ReturnType<typeof descriptor>) =>
+    json(indexOf(Array.from({ length: count }, (_, index) => entry(index))))
+  const nowhere = descriptor(Buffer.alloc(0), IMAGE, { digest: absent() })
+  const cases: Record<string, [bytes: Buffer, lookups: number]> = {
+    'one image that is nowhere, 3,000 times': [times(3000, () => nowhere), 1],
+    '3,000 images that are nowhere': [times(3000, () => ({ ...nowhere, digest: absent() })), 3000],
+    'one image, 3,000 times': [times(3000, () => descriptor(image.bytes, IMAGE)), 1],
+    "one layer, as in BuildKit's caches": [times(3000, () => descriptor(layer, LAYER)), 1],
+    'one digest as an image and as a layer': [
+      times(3000, index => ({ ...nowhere, mediaType: index % 2 ? IMAGE : LAYER })),
+      2
+    ]
+  }
+  for (const [what, [bytes, lookups]] of Object.entries(cases)) {
+    calls = []
+    told(t, await putManifest('a', 'v1', bytes, INDEX), 201, {}, what)
+    const own = digestOf(bytes).replace(':', '/')
+    const asked = calls.filter(call => /_manifests|_blobs/.test(call) && !call.includes(own))
+    t.equal(asked.filter(call => call.startsWith('list ')).length, lookups, `${what}: listings`)
+    t.ok(asked.length <= lookups + 1, `${what}: ${asked.length} requests in all`)
+  }
+})
+
+onEachDriver(
+  '15.12: a manifest names as many blobs and manifests as it may, and no more',
+  async (t, { prepareImage, putManifest }) => {
+    const entries = Array.from({ length: 101 }, () => descriptor(Buffer.alloc(0), IMAGE, { digest: absent() }))
+    const most = json(indexOf([...entries.slice(1), ...entries.slice(1)]))
+    told(t, await putManifest('a', 'v1', most, INDEX), 201, {}, 'the most, each twice')
+    const [error] = refused(
+      t,
+      await putManifest('a', 'v1', json(indexOf(entries)), INDEX),
+      400,
+      'MANIFEST_INVALID',
+      'one more'
+    )
+    t.match(error, {
+      message: 'the manifest names 101 blobs and manifests, and may name 100 (MANIFEST_REFERENCES_MAX)',
+      detail: { references: 101, allowed: 100 }
+    })
+    const image = object(await prepareImage('a'))
+    const layers = entries.map(({ digest }) => ({ mediaType: LAYER, digest, size: 1 }))
+    refused(t, await putManifest('a', 'v1', json({ ...image, layers })), 400, 'MANIFEST_INVALID', 'an image')
+  },
+  { manifestReferencesMax: 100 }
+)
+
+onEachDriver(
+  '15.36: MANIFEST_SIZE_CHECK=warn takes a manifest with a wrong size, with a warning',
+  async (t, { pushBlob, pushImage, prepareImage, putManifest, getManifest }) => {
+    const image = object(await prepareImage('a'))
+    const layer = random(70)
+    await pushBlob('a', layer)
+    const wrong = json({ ...image, layers: [descriptor(layer, LAYER, { size: 71 })] })
+    const warning = `299 - "the manifest says that ${digestOf(layer)} has 71 bytes, and it has 70"`
+    told(t, await putManifest('a', 'v1', wrong), 201, { warning }, 'a layer')
+    holds(t, await getManifest('a', 'v1'), wrong, digestOf(wrong), 'it is there')
+    const child = await pushImage('a')
+    const index = json(indexOf([descriptor(child.bytes, IMAGE, { size: 1 })]))
+    const answer = await putManifest('a', 'v2', index, INDEX)
+    told(t, answer, 201, {}, 'an entry of an index')
+    t.match(answer.headers.warning, `${child.digest} has 1 bytes, and it has ${child.bytes.length}"`)
+    const many = Array.from({ length: 1000 }, (_, size) => descriptor(layer, LAYER, { size: size + 100 }))
+    const long = await putManifest('a', 'v3', json({ ...image, layers: many }))
+    told(t, long, 201, {}, 'many wrong sizes')
+    t.ok(String(long.headers.warning).length < 1000, 'a short header for them')
+    told(t, await putManifest('a', 'v4', json(image)), 201, { warning: undefined }, 'right sizes')
+    const missing = json({ ...image, layers: [descriptor(layer, LAYER, { digest: absent() })] })
+    refused(t, await putManifest('a', 'v5', missing), 400, 'MANIFEST_BLOB_UNKNOWN', 'a blob that is not there')
+  },
+  { manifestSizeCheck: 'warn' }
+)

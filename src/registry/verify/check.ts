@@ -2,7 +2,7 @@ import type { StorageDriver } from '../../storage/driver.ts'
 import type { Digest } from '../digest.ts'
 import { type AgedKey, aged, repositoryNames, type Walk } from '../gc/listing.ts'
 import { isOurs } from '../keys.ts'
-import type { Sparse } from '../manifests.ts'
+import type { SizeCheck, Sparse } from '../manifests.ts'
 import type { Orphans } from '../orphans.ts'
 import type { Registry } from '../registry.ts'
 import type { Fault, VerifyReport } from './fault.ts'
@@ -14,6 +14,7 @@ export interface Check extends Walk {
   orphans: Orphans
   graceMs: number
   sparse: Sparse
+  sizeCheck: SizeCheck
   /** Most things held in memory while they are looked for. */
   batch: number
   report: VerifyReport

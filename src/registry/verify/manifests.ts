@@ -84,7 +84,7 @@ async function checkNeeds(check: Check, name: string, needs: Needs): Promise<voi
     needs.delete(digest)
   }
   for await (const { key } of keysOf(check, name, manifestsOf(name))) needs.delete(parseFolderDigest(key))
-  for (const [digest, sizes] of wrong) await tellWrong(check, name, digest, sizes)
+  if (check.sizeCheck === 'strict') for (const [digest, sizes] of wrong) await tellWrong(check, name, digest, sizes)
   for (const [digest, sizes] of needs) await tellMissing(check, name, digest, sizes)
   needs.clear()
 }

@@ -51,6 +51,7 @@ export const errorTable = {
   denied: { status: 403, code: 'DENIED', message: 'requested access to the resource is denied' },
   'quota-exceeded': { status: 403, code: 'DENIED', message: 'the repository may hold no more' },
   'too-many-requests': { status: 429, code: 'TOOMANYREQUESTS', message: 'too many requests' },
+  'too-many-connections': { status: 503, code: 'UNAVAILABLE', message: 'the registry has too many connections' },
   'issuer-unavailable': {
     status: 503,
     code: 'UNAVAILABLE',
@@ -252,10 +253,20 @@ export function onClientError(error: Error & { code?: string }, socket: Socket):
   }
   const status = statusOfParser[error.code ?? ''] ?? 400
   const reason = STATUS_CODES[status] ?? 'Bad Request'
-  const body = bodyFor('UNSUPPORTED', reason.toLowerCase(), [])
-  socket.write(
-    `HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n`
-  )
+  refuseConnection(socket, status, reason.toLowerCase())
+}
+
+/** Answers on a connection where no request could be read, and ends it. */
+export function refuseConnection(socket: Socket, status: number, message: string): void {
+  const body = bodyFor('UNSUPPORTED', message, [])
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    'Content-Type: application/json',
+    `Content-Length: ${body.length}`,
+    'X-Content-Type-Options: nosniff',
+    'Connection: close'
+  ]
+  socket.write(`${head.join('\r\n')}\r\n\r\n`)
   socket.write(body)
   linger(socket)
 }

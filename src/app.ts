@@ -1,6 +1,8 @@
 import type { ServerOptions } from 'node:http'
+import type { Server as HttpsServer } from 'node:https'
 import Fastify, { type FastifyInstance } from 'fastify'
-import errors, { frameworkErrors, onClientError } from '../plugins/errors.ts'
+import connections from '../plugins/connections.ts'
+import errors, { frameworkErrors, onClientError, refuseConnection } from '../plugins/errors.ts'
 import openapi from '../plugins/openapi.ts'
 import requestHead from '../plugins/request-head.ts'
 import requestId from '../plugins/request-id.ts'
@@ -9,6 +11,7 @@ import { readTls } from './config/tls.ts'
 import type { Config } from './config.ts'
 import { handleExpectContinue } from './http/body.ts'
 import { limitIdle } from './http/idle.ts'
+import { catchPlainHttp } from './http/plain-http.ts'
 import { createRequestIds } from './http/request-id.ts'
 import marina from './index.ts'
 import { isPretty, jsonOptions, loggerOptions, requestLog, requestLogger } from './logger.ts'
@@ -45,6 +48,7 @@ export async function buildApp(config: Config, options: BuildOptions = {}): Prom
     frameworkErrors,
     // A name of 255 characters with a digest is one "parameter" to the router.
     routerOptions: { maxParamLength: 4096 },
+    keepAliveTimeout: config.keepAliveTimeoutMs,
     // Uploads take as long as they take; their bodies never pass Fastify's parsers.
     requestTimeout: 0,
     // What comes over a connection that is open while the app closes is in flight as well: it is served.
@@ -54,11 +58,17 @@ export async function buildApp(config: Config, options: BuildOptions = {}): Prom
   if (quiet && config.logLevel !== 'silent') app.log.level = 'error'
   handleExpectContinue(app.server)
   limitIdle(app.server, config.idleTimeoutMs)
+  if (config.tls) {
+    catchPlainHttp(app.server as unknown as HttpsServer, config.headersTimeoutMs, socket =>
+      refuseConnection(socket, 400, 'this port speaks HTTPS, and the request came in plain HTTP')
+    )
+  }
   await app.register(errors)
   await app.register(requestId)
+  await app.register(connections, { most: config.maxConnections })
   await app.register(requestHead)
-  if (config.tls) await app.register(tlsRenewal, { tls: config.tls })
   const measured = given ?? (config.metricsEnabled ? await processMetrics() : undefined)
+  if (config.tls) await app.register(tlsRenewal, { tls: config.tls, endsAt: measured?.certificateEndsAt, now })
   const tracing = config.otlp && (await loadTracing())(config.otlp)
   if (tracing) app.addHook('onClose', () => tracing.close())
   if (config.openapiEnabled) await app.register(openapi, { title: 'marina-distribution', version })
@@ -87,13 +97,14 @@ export async function processMetrics(): Promise<ProcessMetrics> {
 const CHECKING_MS = 10_000
 
 /** What Node's server is made with, for HTTP or HTTPS. */
-function serverOptions({ tls, headersTimeoutMs }: Config): { http?: ServerOptions } {
+function serverOptions({ tls, headersTimeoutMs, maxHeaderBytes }: Config): { http?: ServerOptions } {
   // One read from the socket, as Node.js does it. With 1 MiB, uploads take longer and twice the memory, and others wait.
   // A missing Host is refused by a plugin: Node's own answer has no body.
   const http = {
     highWaterMark: 64 * 1024,
     requireHostHeader: false,
     headersTimeout: headersTimeoutMs,
+    maxHeaderSize: maxHeaderBytes,
     connectionsCheckingInterval: Math.min(headersTimeoutMs, CHECKING_MS),
     requestTimeout: 0
   }

@@ -48,7 +48,7 @@ export function isReady(app: FastifyInstance): Promise<boolean> {
 
 /**
  * Closes the app, its requests in flight first. Fastify closes the connections that are idle at the start; one that
- * becomes idle later would hold the server until its keep-alive ends (72 s).
+ * becomes idle later would hold the server until KEEP_ALIVE_TIMEOUT.
  */
 async function close(app: FastifyInstance, timeoutMs: number): Promise<void> {
   const sweep = setInterval(() => app.server.closeIdleConnections(), SWEEP_MS)

@@ -10,7 +10,7 @@ import { createVerifier } from './token-verifier.ts'
 /** The `iss` of our own tokens. */
 const ISSUER = 'marina-distribution'
 
-/** Longest token, in bytes: with it, the headers of a request stay below what Node takes (16 KiB). */
+/** Longest token, in bytes: with it, the headers of a request stay below what most servers and proxies take (16 KiB). */
 const LONGEST = 12 * 1024
 
 export interface IssuerOptions {

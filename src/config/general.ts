@@ -181,6 +181,36 @@ export const generalVariables = {
     '1s',
     '1d'
   ),
+  KEEP_ALIVE_TIMEOUT: duration(
+    {
+      setting: 'keepAliveTimeoutMs',
+      default: '620s',
+      description:
+        'How long a connection stays open between two requests. A load balancer in front must close its idle connections first: Google’s keep them for 600 s.'
+    },
+    '1s',
+    '1d'
+  ),
+  MAX_HEADER_BYTES: size(
+    {
+      setting: 'maxHeaderBytes',
+      default: '64KiB',
+      description:
+        'Longest head of a request: its first line and all headers; a longer one is answered with 431. Tokens of identity providers may have 24 KiB, and a third more as a password.'
+    },
+    '8KiB',
+    '1MiB'
+  ),
+  MAX_CONNECTIONS: wholeNumber(
+    {
+      setting: 'maxConnections',
+      default: '10000',
+      description:
+        'Most connections at once of each process; requests on further ones are answered with 503 and `Retry-After`.'
+    },
+    1,
+    1_000_000
+  ),
   SHUTDOWN_TIMEOUT: duration(
     {
       setting: 'shutdownTimeoutMs',

@@ -33,6 +33,22 @@ export interface TlsSettings {
   clientCaFile?: string | undefined
 }
 
+/**
+ * Of TLS 1.2 the suites with forward secrecy and authenticated encryption alone (RFC 9325 section 4.2), where Node also
+ * has static RSA and CBC. Of TLS 1.3 all that Node has.
+ */
+const CIPHERS = [
+  'TLS_AES_256_GCM_SHA384',
+  'TLS_CHACHA20_POLY1305_SHA256',
+  'TLS_AES_128_GCM_SHA256',
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+  'ECDHE-RSA-AES128-GCM-SHA256',
+  'ECDHE-ECDSA-AES256-GCM-SHA384',
+  'ECDHE-RSA-AES256-GCM-SHA384',
+  'ECDHE-ECDSA-CHACHA20-POLY1305',
+  'ECDHE-RSA-CHACHA20-POLY1305'
+].join(':')
+
 /** Reads the settings of TLS; undefined: plain HTTP. What is missing or does not fit together is noted as a problem. */
 export function readTlsSettings({ read, isSet, problems }: Reader): TlsSettings | undefined {
   const [certFile, keyFile, clientCaFile] = [read('TLS_CERT_FILE'), read('TLS_KEY_FILE'), read('TLS_CLIENT_CA_FILE')]
@@ -56,15 +72,16 @@ export function readTlsSettings({ read, isSet, problems }: Reader): TlsSettings 
  * What a TLS server needs of the files as they are now. Throws an Error with one line for the operator where they can't
  * be used: a key that is not the certificate's, for one, as while both are being replaced.
  */
-export function readTls({ certFile, keyFile, clientCaFile }: TlsSettings): SecureContextOptions {
+export function readTls({ certFile, keyFile, clientCaFile }: TlsSettings): SecureContextOptions & { cert: Buffer } {
   const where = `TLS_KEY_FILE is ${JSON.stringify(keyFile)}`
   try {
-    const context: SecureContextOptions = {
+    const context = {
       cert: readFileSync(certFile),
       key: readFileSync(keyFile),
       ...(clientCaFile !== undefined && { ca: readFileSync(clientCaFile) }),
       // Older versions are broken (RFC 8996).
-      minVersion: 'TLSv1.2'
+      minVersion: 'TLSv1.2' as const,
+      ciphers: CIPHERS
     }
     createSecureContext(context)
     return context

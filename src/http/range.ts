@@ -33,9 +33,16 @@ const SPEC = /^(?:\d+-\d*|-\d+)$/
 
 /** Compares digits, because a header may hold numbers of any length and beyond 2^53 two of them may look equal. */
 function endsBeforeItStarts(spec: string): boolean {
-  const [, first, last] = /^0*(\d+)-0*(\d+)$/.exec(spec) ?? []
-  if (first === undefined || last === undefined) return false
+  if (!/^\d+-\d+$/.test(spec)) return false
+  const [first, last] = spec.split('-').map(withoutZeros) as [string, string]
   return first.length === last.length ? first > last : first.length > last.length
+}
+
+/** A loop rather than an expression: `^0*(\d+)` would try each zero as the first digit, one after the other. */
+function withoutZeros(digits: string): string {
+  let zeros = 0
+  while (zeros < digits.length - 1 && digits[zeros] === '0') zeros += 1
+  return digits.slice(zeros)
 }
 
 /** No range where no byte of the representation is in it. */

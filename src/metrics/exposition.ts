@@ -1,5 +1,5 @@
 import { Registry } from 'prom-client'
-import { addProcessMetrics } from './metrics.ts'
+import { addProcessMetrics, createCertificateMetric } from './metrics.ts'
 
 /** Metrics as Prometheus reads them. */
 export interface Exposition {
@@ -10,11 +10,18 @@ export interface Exposition {
 /** The metrics of this process: where they are gathered, and how they are told. */
 export interface ProcessMetrics extends Exposition {
   readonly register: Registry
+  /** Notes when the certificate of TLS ends, in ms since 1970. */
+  certificateEndsAt(ms: number): void
 }
 
 /** Metrics of a process of its own; an embedder's process has those of its app. */
 export function createProcessMetrics(): ProcessMetrics {
   const register = new Registry()
   addProcessMetrics(register)
-  return { register, contentType: register.contentType, text: () => register.metrics() }
+  return {
+    register,
+    contentType: register.contentType,
+    text: () => register.metrics(),
+    certificateEndsAt: createCertificateMetric(register)
+  }
 }

@@ -43,6 +43,20 @@ export function addProcessMetrics(register: Registry): void {
   collectDefaultMetrics({ register })
 }
 
+/** There only where TLS is on: without a certificate the metric would say that it ended in 1970. */
+export function createCertificateMetric(register: Registry): (endsAtMs: number) => void {
+  let gauge: Gauge | undefined
+  return endsAtMs => {
+    gauge ??= new Gauge({
+      registers: [register],
+      name: 'marina_tls_certificate_expiry_timestamp_seconds',
+      help: 'When the certificate of TLS_CERT_FILE ends.',
+      aggregator: 'min'
+    })
+    gauge.set(endsAtMs / 1000)
+  }
+}
+
 /** Each call of the store's driver. What a caller does wrong, such as a range that lies outside, is no fault of the store. */
 function storageMetrics(register: Registry): StorageObserver {
   const registers = [register]

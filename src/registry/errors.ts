@@ -27,6 +27,7 @@ export type ErrorKind =
   | 'denied'
   | 'quota-exceeded'
   | 'too-many-requests'
+  | 'too-many-connections'
   | 'issuer-unavailable'
   | 'storage-full'
   | 'storage-unavailable'

@@ -1,13 +1,15 @@
+import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { copyFileSync, writeFileSync } from 'node:fs'
 import { request } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect as connectPlain, createServer } from 'node:net'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import type { AccessSettings } from '../../src/config/access.ts'
+import { readTls } from '../../src/config/tls.ts'
 import { createMemory } from '../../src/storage/memory.ts'
 import { holds, refused, told } from '../support/answers.ts'
 import { basic, htpasswdOf, passwordOf } from '../support/callers.ts'
@@ -75,6 +77,85 @@ t.test('pushes and pulls over TLS, of the versions that are safe, as HTTP/1.1', 
   await t.rejects(greet(old), { code: /PROTOCOL_VERSION/ }, 'TLS 1.1')
   const { alpnProtocol } = await greet({ ALPNProtocols: ['h2', 'http/1.1'] })
   t.equal(alpnProtocol, 'http/1.1')
+})
+
+t.test('15.18: TLS 1.2 has no suite without forward secrecy or authenticated encryption', async t => {
+  const { port, authority } = await open(t)
+  const greet = async (ciphers: string): Promise<string> => {
+    const options = { maxVersion: 'TLSv1.2', ciphers: `${ciphers}:@SECLEVEL=0` } as const
+    const socket = connect({ port, host: '127.0.0.1', ca: authority.ca, ...options })
+    await once(socket, 'secureConnect')
+    const { name } = socket.getCipher()
+    socket.destroy()
+    return name
+  }
+  for (const good of ['ECDHE-ECDSA-AES128-GCM-SHA256', 'ECDHE-ECDSA-AES256-GCM-SHA384'])
+    t.equal(await greet(good), good)
+  for (const bad of ['ECDHE-ECDSA-AES128-SHA', 'ECDHE-ECDSA-AES256-SHA', 'ECDHE-ECDSA-AES128-SHA256']) {
+    await t.rejects(greet(bad), { code: /HANDSHAKE_FAILURE/ }, bad)
+  }
+  // A certificate of this kind knows no static RSA, so the settings themselves are asked.
+  const suites = String(readTls(authority.issue('localhost')).ciphers).split(':')
+  t.ok(
+    suites.every(suite => /^TLS_|^ECDHE-(ECDSA|RSA)-(AES\d+-GCM|CHACHA20)-/.test(suite)),
+    suites.join(' ')
+  )
+})
+
+t.test('15.18: plain HTTP is answered with a sentence, and what is neither is closed', async t => {
+  const { port, send, authority } = await open(t)
+  for (const sent of ['GET /v2/ HTTP/1.1\r\nHost: h\r\n\r\n', 'PUT /v2/a HTTP/1.0\r\n', 'P']) {
+    const socket = connectPlain(port, '127.0.0.1')
+    socket.write(sent)
+    const answer = (await buffer(socket)).toString()
+    t.match(answer, /^HTTP\/1\.1 400 Bad Request\r\n/, sent)
+    t.match(
+      answer,
+      /\r\nconnection: close\r\n.*"message":"this port speaks HTTPS, and the request came in plain HTTP"/is
+    )
+  }
+  for (const sent of ['\x80\x00\x00', 'get']) {
+    const socket = connectPlain(port, '127.0.0.1')
+    socket.end(sent)
+    // An alert of TLS, or nothing.
+    t.notMatch((await buffer(socket)).toString('latin1'), /HTTP/, JSON.stringify(sent))
+  }
+  told(t, await send()('GET', '/v2/'), 200, {}, 'TLS goes on')
+
+  // A handshake in pieces as small as they can be, which a slow line may send.
+  const proxy = createServer(client => {
+    const server = connectPlain(port, '127.0.0.1')
+    client.on('data', async data => {
+      for (const byte of data) await new Promise(done => server.write(Buffer.of(byte), done))
+    })
+    server.pipe(client)
+    for (const socket of [client, server]) socket.on('error', () => {}).on('close', () => client.destroy())
+  })
+  await once(proxy.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => proxy.close())
+  const { port: slow } = proxy.address() as AddressInfo
+  told(t, await overTls(slow, { ca: authority.ca })('GET', '/v2/'), 200, {}, 'byte by byte')
+})
+
+t.test('15.18: a certificate that has ended is served with a warning, and its end is a metric', async t => {
+  const folder = t.testdir({})
+  const authority = createAuthority(join(folder, 'ca'))
+  const { certFile, keyFile, cert } = authority.issue('localhost')
+  const end = Date.parse(new X509Certificate(cert).validTo)
+  for (const [what, now, warning] of [
+    ['in its time', Date.now(), undefined],
+    ['after it', end + 1000, /^TLS_CERT_FILE is .* its certificate ended at .*renew it$/],
+    ['before it', Date.now() - 7 * 24 * 3600_000, /is valid from .* on: .*clock/]
+  ] as const) {
+    const warnings: string[] = []
+    const onLog = ({ level, msg }: Record<string, unknown>) => level === 40 && warnings.push(String(msg))
+    const tls = { certFile, keyFile }
+    const { app } = await openRegistry(t, createMemory(), { tls, now: () => now, onLog, metricsEnabled: true })
+    t.match(warnings, warning === undefined ? [] : [warning], what)
+    t.equal(warnings.length, warning === undefined ? 0 : 1, what)
+    const { body } = await app.inject('/metrics')
+    t.match(body, new RegExp(`\nmarina_tls_certificate_expiry_timestamp_seconds ${end / 1000}\n`), what)
+  }
 })
 
 t.test('a renewed certificate is taken up without a restart, and nothing while its key is missing', async t => {

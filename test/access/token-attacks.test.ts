@@ -327,7 +327,7 @@ t.test('giant tokens, and what is no token', async t => {
   const many = (count: number) =>
     Array.from({ length: count }, (_, i) => ({ type: 'repository', name: `team/r${i}`, actions: ['pull'] }))
   await good(t, await issuer.token('alice', [...PULL, ...many(100)]), 'a hundred repositories')
-  await invalid(t, await issuer.token('alice', [...PULL, ...many(1000)]), 'more than headers can hold')
+  await good(t, await issuer.token('alice', [...PULL, ...many(300)]), '15.30: some 24 KiB')
   const { socket, until } = await openSocket(app)
   const giant = await issuer.token('alice', many(1000))
   socket.write(`GET /v2/ HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer ${giant}\r\n\r\n`)

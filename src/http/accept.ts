@@ -2,10 +2,11 @@
  * Reads `Accept` (RFC 9110 section 12.5.1).
  *
  * @param header one header, or each of several; q-values and wildcards count, other parameters of a type do not
- * @returns tells of a media type whether the client takes it; without a header, or with nothing legible in it, every type
+ * @returns tells of a media type whether the client takes it; without a header, or with nothing legible in it, or longer than 8 KiB, every type
  */
 export function acceptPredicate(header: string | readonly string[] | undefined): (mediaType: string) => boolean {
   const text = typeof header === 'string' ? header : (header ?? []).join(',')
+  if (text.length > LONGEST) return () => true
   const qualities = new Map<string, number>()
   for (const part of text.match(listItems) ?? []) {
     const range = parseMediaRange(part)
@@ -20,6 +21,9 @@ export function acceptPredicate(header: string | readonly string[] | undefined):
     return (qualities.get(exact) ?? qualities.get(family) ?? qualities.get('*/*') ?? 0) > 0
   }
 }
+
+/** Clients send some hundred bytes. To read as much as a head may have would keep all others waiting. */
+const LONGEST = 8 * 1024
 
 // Commas and semicolons inside a quoted parameter separate nothing.
 const listItems = /(?:[^,"]|"(?:[^"\\]|\\.)*"?)+/g

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
 import t from 'tap'
 import { acceptPredicate } from '../../src/http/accept.ts'
+import { parseAuthorization } from '../../src/http/authorization.ts'
 import { notModified, rangeApplies } from '../../src/http/conditional.ts'
 import { parseChunkRange } from '../../src/http/content-range.ts'
 import { allowedMethods, type Endpoint, matchEndpoint, pathOf, segmentsIn } from '../../src/http/endpoints.ts'
@@ -190,6 +191,58 @@ t.test('15.35: Range gives the bytes that a naive reading gives, each of them on
       })
     })
   )
+})
+
+t.test('15.30: the longest headers are read in a number of steps that grows as their length', async t => {
+  // In quadratic time each of these would take hours, and the file's time would run out.
+  const long = (text: string): string => text.repeat(2 ** 20 / text.length)
+  for (const unit of [
+    '0',
+    '1',
+    '-',
+    '0-',
+    '0-1,',
+    ',',
+    ' ',
+    '"',
+    '"\\\\',
+    '=',
+    ';',
+    'a/b,',
+    'a/b;q=1,',
+    'W/',
+    '/',
+    '.',
+    'a'
+  ]) {
+    for (const [before, after] of [
+      ['', ''],
+      ['bytes=', ''],
+      ['bytes=0-', ''],
+      ['bytes=', '-0!'],
+      ['bytes 0-', '/*!'],
+      ['"', ''],
+      ['W/"', '!'],
+      ['Bearer ', '!'],
+      ['Basic ', '!']
+    ]) {
+      const header = `${before}${long(unit)}${after}`
+      parseRanges(header, 10)
+      acceptPredicate(header)('a/b')
+      notModified(header, '"x"')
+      rangeApplies(header, '"x"')
+      createLinks({ prefix: '/v2' }).blob('a', digest, header)
+      for (const parse of [parseChunkRange, parseAuthorization]) {
+        try {
+          parse(header)
+        } catch (error) {
+          if (!(error instanceof RegistryError)) t.fail(String(error))
+        }
+      }
+    }
+  }
+  t.strictSame(parseRanges(`bytes=${'0'.repeat(2 ** 20)}5-6`, 10), [{ start: 5, end: 6 }])
+  t.equal(parseRanges(`bytes=${'0'.repeat(2 ** 20)}7-6`, 10), 'unsatisfiable')
 })
 
 t.test("a chunk's Content-Range", async t => {

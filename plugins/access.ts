@@ -57,6 +57,8 @@ export interface AccessPluginOptions {
   readOnly?: boolean
   /** ms since 1970. */
   now?: (() => number) | undefined
+  /** A monotonic clock, in ms. */
+  steady?: (() => number) | undefined
   /** Told what came of each look at a password. */
   passwordChecked?: ((result: PasswordCheck) => void) | undefined
 }
@@ -70,6 +72,7 @@ const loadOpenAccess = async () => (await import('../src/access/open.ts')).openA
  */
 async function accessControl(app: FastifyInstance, options: AccessPluginOptions): Promise<void> {
   const { access: settings, readOnly = false, now = Date.now, passwordChecked } = options
+  const { steady = () => performance.now() } = options
   app.addHook('onRoute', requireAction)
   app.decorateRequest('caller', undefined)
   app.decorateRequest('claimedUser', undefined)
@@ -80,9 +83,17 @@ async function accessControl(app: FastifyInstance, options: AccessPluginOptions)
   }
   const openAccess = await loadOpenAccess()
   const sharedKeys = (make: () => Buffer, usedFor: number) =>
-    createSharedSecrets({ storage: app.storage, make, usedFor, now })
+    createSharedSecrets({ storage: app.storage, make, usedFor, steady })
   const robots = () => createRobots(app.storage)
-  const access = await openAccess(settings, { log: app.log, robots, readOnly, sharedKeys, now, passwordChecked })
+  const access = await openAccess(settings, {
+    log: app.log,
+    robots,
+    readOnly,
+    sharedKeys,
+    now,
+    steady,
+    passwordChecked
+  })
   app.addHook('onClose', async () => access.close())
 
   app.decorateRequest('may', function (this: FastifyRequest, action: RepositoryAction, repository: string) {

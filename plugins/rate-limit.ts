@@ -2,12 +2,15 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Rate } from '../src/config/values.ts'
 import { addressOf } from '../src/http/address.ts'
+import { rateStoreOf } from '../src/http/rate-store.ts'
 import { RegistryError } from '../src/registry/errors.ts'
 
 export interface RateLimitOptions {
   rate: Rate
   /** `user` counts those alone who have logged in; register it after access control, and `address` before. */
   by: 'address' | 'user'
+  /** A monotonic clock, in ms. */
+  steady: () => number
 }
 
 /** Loaded where there is a limit. It stands out here for the same reason as `loadS3` does. */
@@ -15,8 +18,10 @@ const loadRateLimit = async () => (await import('@fastify/rate-limit')).default
 
 /** Refuses requests beyond a number in a time, before their bodies. Each process counts those that it gets, of the 5,000
  * clients that were here last. */
-async function rateLimit(app: FastifyInstance, { rate, by }: RateLimitOptions): Promise<void> {
-  if (!app.hasDecorator('createRateLimit')) await app.register(await loadRateLimit(), { global: false })
+async function rateLimit(app: FastifyInstance, { rate, by, steady }: RateLimitOptions): Promise<void> {
+  if (!app.hasDecorator('createRateLimit')) {
+    await app.register(await loadRateLimit(), { global: false, store: rateStoreOf(steady) })
+  }
   const count = app.createRateLimit({
     max: rate.requests,
     timeWindow: rate.perMs,

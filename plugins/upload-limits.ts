@@ -13,8 +13,8 @@ export interface UploadLimitsOptions {
   uploadSessions: number
   /** How long a session may be idle, in ms. */
   uploadExpiryMs: number
-  /** ms since 1970. */
-  now?: (() => number) | undefined
+  /** A monotonic clock, in ms. */
+  steady?: (() => number) | undefined
 }
 
 /** Clients whose sessions are counted, at most. */
@@ -28,9 +28,9 @@ const ENDS: ReadonlySet<ErrorKind> = new Set<ErrorKind>(['upload-unknown', 'dige
  * logged in. Each process counts those that it gets.
  */
 async function uploadLimits(app: FastifyInstance, options: UploadLimitsOptions): Promise<void> {
-  const { uploads, uploadSessions, uploadExpiryMs, now = Date.now } = options
+  const { uploads, uploadSessions, uploadExpiryMs, steady = () => performance.now() } = options
   if (uploads > 0) limitRequests(app, uploads)
-  if (uploadSessions > 0) limitSessions(app, uploadSessions, uploadExpiryMs, now)
+  if (uploadSessions > 0) limitSessions(app, uploadSessions, uploadExpiryMs, steady)
 }
 
 export default fp(uploadLimits, { name: 'upload-limits', dependencies: ['oci-routing', 'access'], fastify: '5.x' })
@@ -64,14 +64,14 @@ function bringsBytes(request: FastifyRequest): boolean {
 }
 
 /** A session that nothing was sent to holds nothing, and is not counted. */
-function limitSessions(app: FastifyInstance, most: number, expiryMs: number, now: () => number): void {
+function limitSessions(app: FastifyInstance, most: number, expiryMs: number, steady: () => number): void {
   /** By client: when bytes came to each session last, the longest ago first. */
   const clients = new LRUCache<string, Map<string, number>>({ max: COUNTED })
 
   function sessionsOf(client: string): Map<string, number> {
     const sessions = clients.get(client) ?? new Map<string, number>()
     for (const [session, last] of sessions) {
-      if (last + expiryMs >= now()) break
+      if (last + expiryMs >= steady()) break
       sessions.delete(session)
     }
     clients.set(client, sessions)
@@ -86,7 +86,7 @@ function limitSessions(app: FastifyInstance, most: number, expiryMs: number, now
       return done(tooMany(`more than ${most} uploads that are begun and not ended`))
     }
     sessions.delete(session)
-    sessions.set(session, now())
+    sessions.set(session, steady())
     done()
   })
   const end = (request: FastifyRequest): void => {

@@ -26,6 +26,8 @@ export interface BuildOptions {
   log?: { write(line: string): void }
   /** ms since 1970; for tests. */
   now?: () => number
+  /** A clock in ms that nobody sets, for intervals; for tests. */
+  steady?: (() => number) | undefined
   /** Where metrics are gathered. Default: nothing is measured, unless the configuration serves them on the main port. */
   metrics?: ProcessMetrics | undefined
   /** Whether the log takes nothing below errors until its level is set: what happens at a start is told by somebody else. */
@@ -37,7 +39,7 @@ export interface BuildOptions {
  * Throws StorageError with one sentence for the operator when the storage can't be used.
  */
 export async function buildApp(config: Config, options: BuildOptions = {}): Promise<FastifyInstance> {
-  const { storage, log, now, metrics: given, quiet } = options
+  const { storage, log, now, steady, metrics: given, quiet } = options
   const app = Fastify({
     logger: log ? { ...jsonOptions(config), stream: log } : (loggerOptions(config) ?? false),
     logController: requestLog(config, log === undefined && isPretty(config)),
@@ -79,7 +81,8 @@ export async function buildApp(config: Config, options: BuildOptions = {}): Prom
     exposition: config.metricsEnabled ? measured : undefined,
     tracing,
     health: true,
-    ...(now && { now })
+    ...(now && { now }),
+    ...(steady && { steady })
   })
   await app.ready()
   return app

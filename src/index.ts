@@ -78,6 +78,8 @@ export interface MarinaOptions
   onEvent?: OnEvent
   /** ms since 1970, for upload sessions and tokens; for tests. */
   now?: () => number
+  /** A clock in ms that nobody sets, for intervals; for tests. Default: `now` where that is given, else the machine's. */
+  steady?: () => number
 }
 
 /** Loaded when it is wanted, outside of the default export as storage's `loadS3` is. */
@@ -178,8 +180,9 @@ async function registerAccess(
   passwordChecked: AccessPluginOptions['passwordChecked']
 ): Promise<void> {
   const { now, authorize: decide, onEvent } = options
+  const steady = options.steady ?? now ?? (() => performance.now())
   const { perAddress, perUser, ...uploadsOf } = options.limits ?? { uploads: 0, uploadSessions: 0 }
-  if (perAddress) await app.register(rateLimit, { rate: perAddress, by: 'address' })
+  if (perAddress) await app.register(rateLimit, { rate: perAddress, by: 'address', steady })
   if (decide) {
     await app.register(authorize, { authorize: decide })
   } else {
@@ -188,11 +191,12 @@ async function registerAccess(
       links,
       readOnly: options.readOnly,
       now,
+      steady,
       passwordChecked
     })
   }
-  if (perUser) await app.register(rateLimit, { rate: perUser, by: 'user' })
-  await app.register(uploadLimits, { ...uploadsOf, uploadExpiryMs: options.uploadExpiryMs, now })
+  if (perUser) await app.register(rateLimit, { rate: perUser, by: 'user', steady })
+  await app.register(uploadLimits, { ...uploadsOf, uploadExpiryMs: options.uploadExpiryMs, steady })
   if (options.auditLog ?? (options.access ?? decide) !== undefined) await app.register(audit)
   if (onEvent) await app.register(events, { onEvent })
 }

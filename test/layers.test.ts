@@ -47,6 +47,27 @@ t.test('layers point one way: routes, registry, storage', async t => {
   t.strictSame(forbid(outside, drivers), [], 'a driver is known to its plugin alone')
 })
 
+t.test('15.11: the time of day is read where dates are told, and intervals go by a monotonic clock', async t => {
+  const dates = [
+    'plugins/access.ts', // when tokens and robots end
+    'src/cli/token.ts',
+    'src/registry/gc/clock.ts', // compares both clocks
+    'src/registry/quota.ts',
+    'src/registry/uploads.ts', // when a session was last used, by all processes
+    'src/storage-contract.ts',
+    'src/storage/filesystem.ts', // ages of keys, by their modification times
+    'src/storage/filesystem/listing.ts',
+    'src/storage/filesystem/root.ts',
+    'src/storage/memory.ts',
+    'src/storage/s3/bucket.ts'
+  ]
+  const reading = sources.filter(file => /\bDate\.now\b/.test(readFileSync(join(root, file), 'utf8')))
+  t.strictSame(
+    reading.filter(file => !dates.includes(file)),
+    []
+  )
+})
+
 t.test('the AWS SDK is imported by the S3 driver alone', async t => {
   const others = sources.filter(file => !file.startsWith('src/storage/s3'))
   t.strictSame(forbid(others, /^@aws-sdk|^@smithy/), [])

@@ -4,12 +4,21 @@ import { type Action, ANONYMOUS, type Caller, type Credentials, type Proof, type
 import type { Policy } from './policy.ts'
 import type { Access as ScopeAccess } from './scope.ts'
 
-/** Does the work of a guess. Throws `too-many-requests` where there have been too many that came to nothing. */
-export type Attempt = <T>(work: () => Promise<T | undefined>) => Promise<T | undefined>
+/** Who guesses, and how. */
+export interface Attempt {
+  /** Where from. */
+  from(): string
+  /**
+   * Does the work of a guess, once it is its turn. Throws `too-many-requests` where it can't be soon.
+   *
+   * @param id the same for the same name and password, which it does not tell
+   */
+  try<T>(id: string, work: () => Promise<T | undefined>): Promise<T | undefined>
+}
 
 /**
- * One way of finding out whose credentials these are: undefined where they are nobody's that it knows. What it does not
- * know from before, good or bad, it finds out in an attempt.
+ * One way of finding out whose credentials these are: undefined where they are nobody's that it knows. What somebody could
+ * guess, and it does not know from before, good or bad, it finds out in an attempt.
  */
 export type Login = (credentials: Credentials, attempt: Attempt) => Promise<Caller | undefined>
 
@@ -28,7 +37,7 @@ export interface AccessOptions {
   /** Whether there is such a user, whoever claims to be it. */
   knows: (user: string) => boolean
   /** Counts the attempts of whoever tries. */
-  attempts: <T>(by: Attempter, work: () => Promise<T | undefined>) => Promise<T | undefined>
+  attempts: <T>(by: Attempter, id: string, work: () => Promise<T | undefined>) => Promise<T | undefined>
   /** Undefined: there are no tokens. */
   tokens?: Tokens | undefined
   /** The policy as it is now. */
@@ -58,7 +67,8 @@ export function createAccess({ logins, knows, certificates, attempts, tokens, po
       if (!tokens) throw new RegistryError('unauthorized')
       return tokens.verify(proof.token)
     }
-    const attempt: Attempt = work => attempts({ address: address(), user: proof.user }, work)
+    const { user } = proof
+    const attempt: Attempt = { from: address, try: (id, work) => attempts({ address: address(), user }, id, work) }
     for (const login of logins) {
       const caller = await login(proof, attempt)
       if (caller) return caller

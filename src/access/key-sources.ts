@@ -37,12 +37,13 @@ export function keysOfRoots(file: Watched<X509Certificate[]>): TokenKeys {
  * yet, `issuer-unavailable` is thrown.
  *
  * @param find the URL of its JWK set
+ * @param steady a monotonic clock, in ms
  */
-export function keysOfUrl(find: () => Promise<URL>, log: Pick<RegistryLog, 'warn'>, now: () => number): TokenKeys {
+export function keysOfUrl(find: () => Promise<URL>, log: Pick<RegistryLog, 'warn'>, steady: () => number): TokenKeys {
   let keys: TokenKey[] | undefined
   let askedAt = Number.NEGATIVE_INFINITY
   let loading: Promise<TokenKey[]> | undefined
-  const sinceAsked = () => now() - askedAt
+  const sinceAsked = () => steady() - askedAt
 
   async function load(): Promise<TokenKey[]> {
     if (!keys && sinceAsked() < PAUSE) throw new RegistryError('issuer-unavailable')
@@ -54,7 +55,7 @@ export function keysOfUrl(find: () => Promise<URL>, log: Pick<RegistryLog, 'warn
       if (!keys) throw new RegistryError('issuer-unavailable', {}, { cause: error })
       log.warn({ err: error }, 'an issuer of tokens does not tell its keys; those that it told before stay in use')
     } finally {
-      askedAt = now()
+      askedAt = steady()
     }
     return keys
   }

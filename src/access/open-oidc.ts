@@ -12,10 +12,12 @@ export interface OidcSurroundings {
   leewayMs: number
   /** ms since 1970. */
   now: () => number
+  /** A monotonic clock, in ms. */
+  steady: () => number
 }
 
 /** The login with ID tokens, over a file of issuers and what it names. Throws where it can't be used. */
-export function openOidc(path: string, { log, leewayMs, now }: OidcSurroundings) {
+export function openOidc(path: string, { log, leewayMs, now, steady }: OidcSurroundings) {
   const name = 'AUTH_OIDC_FILE'
   let opened: Watched<unknown>[] = []
   const closeKeys = (): void => {
@@ -26,8 +28,8 @@ export function openOidc(path: string, { log, leewayMs, now }: OidcSurroundings)
   const issuers = watch({ name, paths: [path], load: () => readOidc(path), changed: closeKeys, log })
 
   function keysOf({ issuer, jwks }: OidcIssuer): TokenKeys {
-    if (jwks === undefined) return keysOfUrl(() => discoverKeys(issuer, isSafe), log, now)
-    if (isUrl(jwks)) return keysOfUrl(async () => new URL(jwks), log, now)
+    if (jwks === undefined) return keysOfUrl(() => discoverKeys(issuer, isSafe), log, steady)
+    if (isUrl(jwks)) return keysOfUrl(async () => new URL(jwks), log, steady)
     const file = watch({ name, paths: [jwks], load: () => readJwks(jwks, name), log })
     opened.push(file)
     return keysOfFile(file)

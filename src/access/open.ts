@@ -27,6 +27,8 @@ export interface Surroundings {
   sharedKeys: (make: () => Buffer, usedForMs: number) => IssuerOptions['keys']
   /** ms since 1970. */
   now: () => number
+  /** A monotonic clock, in ms. */
+  steady: () => number
   /** Told what came of each look at a password. */
   passwordChecked?: ((result: PasswordCheck) => void) | undefined
 }
@@ -34,7 +36,7 @@ export interface Surroundings {
 /** Access control as it is set, over files that are read again when they change. Throws where one can't be used. */
 export async function openAccess(settings: AccessSettings, surroundings: Surroundings) {
   const { htpasswdFile, policyFile, anonymous, certificates = false } = settings
-  const { log, robots, readOnly, now, passwordChecked } = surroundings
+  const { log, robots, readOnly, now, steady, passwordChecked } = surroundings
   const closing: (() => void)[] = []
   const watched = <T>(name: string, path: string, read: (path: string) => T): Watched<T> => {
     const file = watch({ name, paths: [path], load: () => read(path), log })
@@ -48,12 +50,12 @@ export async function openAccess(settings: AccessSettings, surroundings: Surroun
   const passwords = users && createPasswords(users.value, undefined, passwordChecked)
   const logins: Login[] = passwords ? [passwords.login] : []
   // A token is told by its form, so nobody pays for a check of its password.
-  if (settings.robots) logins.unshift(createRobotLogin({ robots: robots(), notes: !readOnly, log, now }))
+  if (settings.robots) logins.unshift(createRobotLogin({ robots: robots(), notes: !readOnly, log, now, steady }))
   if (settings.oidc) {
     // Loaded where there are such issuers.
     const { openOidc } = await import('./open-oidc.ts')
     const { file, leewayMs } = settings.oidc
-    const { login, close } = openOidc(file, { log, leewayMs, now })
+    const { login, close } = openOidc(file, { log, leewayMs, now, steady })
     logins.unshift(login)
     closing.push(close)
   }
@@ -61,7 +63,7 @@ export async function openAccess(settings: AccessSettings, surroundings: Surroun
     logins,
     knows: user => passwords?.has(user) ?? false,
     certificates,
-    attempts: createAttempts(now),
+    attempts: createAttempts(steady),
     tokens,
     policy: rules ? rules.value : () => simple
   })
@@ -106,11 +108,15 @@ async function openTokens(
   return { tokens: { verify, decide: policyFile === undefined } }
 }
 
-async function openKeys(settings: TokenSettings, { log, now }: Surroundings, watched: WatchFile): Promise<TokenKeys> {
+async function openKeys(
+  settings: TokenSettings,
+  { log, steady }: Surroundings,
+  watched: WatchFile
+): Promise<TokenKeys> {
   const { keysOfFile, keysOfRoots, keysOfUrl } = await import('./key-sources.ts')
   const { jwks = '', rootCertsFile } = settings
   if (rootCertsFile !== undefined) return keysOfRoots(watched('AUTH_TOKEN_ROOTCERTS', rootCertsFile, readRootCerts))
   if (!isUrl(jwks)) return keysOfFile(watched('AUTH_TOKEN_JWKS', jwks, readJwks))
   const url = keysUrl(jwks)
-  return keysOfUrl(async () => url, log, now)
+  return keysOfUrl(async () => url, log, steady)
 }

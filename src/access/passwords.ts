@@ -1,18 +1,12 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { hash as bcrypt, verify as bcryptVerify } from '@node-rs/bcrypt'
 import { LRUCache } from 'lru-cache'
-import { RegistryError } from '../registry/errors.ts'
 import type { Attempt } from './access.ts'
 import type { Caller, Credentials } from './caller.ts'
 import { costOf, type Htpasswd } from './htpasswd.ts'
 
 /** Work of a new hash, as a power of 2: about 50 ms of one core. */
 const COST = 10
-
-/** Checks at a time. They run in the thread pool that the store's files need as well, which has 4 threads. */
-const CHECKS_AT_ONCE = 2
-/** Checks that may wait for their turn: a few seconds' work. Whoever comes then is told to come again. */
-const CHECKS_WAITING = 64
 
 /** A hash of this cost that nobody knows a password for: what is wrong anyway can be checked against it. */
 const decoy = (cost: number): string => `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`
@@ -24,6 +18,9 @@ export const hashPassword = (password: string, cost = COST): Promise<string> => 
 export type PasswordCheck = 'remembered' | 'right' | 'wrong'
 
 type Matches = (password: string, hash: string) => Promise<boolean>
+
+/** For who is not a client. */
+const UNBOUNDED: Attempt = { from: () => '', try: (_id, work) => work() }
 
 export type Passwords = ReturnType<typeof createPasswords>
 
@@ -46,13 +43,12 @@ export function createPasswords(
   // Apart, so that guesses push out nothing that is right.
   const wrong = new LRUCache<string, true>({ max: 10_000 })
   const checking = new Map<string, Promise<boolean>>()
-  const inTurn = createTurns(CHECKS_AT_ONCE, CHECKS_WAITING)
 
   /**
    * Whether this is the user's password. For a user that there is not, it takes as long to say no. Throws
-   * `too-many-requests` where too many wait for that.
+   * `too-many-requests` where it can't be checked soon.
    */
-  async function verify({ user, password }: Credentials, attempt: Attempt = work => work()): Promise<boolean> {
+  async function verify({ user, password }: Credentials, attempt: Attempt = UNBOUNDED): Promise<boolean> {
     const hash = file().hashes.get(user)
     // With the hash in it, what was remembered of a password ends when the file has another one.
     const id = createHmac('sha256', key).update(`${user}\n${hash}\n${password}`).digest('base64')
@@ -60,11 +56,12 @@ export function createPasswords(
       checked(known.has(id) ? 'remembered' : 'wrong')
       return known.has(id)
     }
-    let check = checking.get(id)
+    // Apart by address, as who guesses from one address may be refused there.
+    const place = `${id} ${attempt.from()}`
+    let check = checking.get(place)
     if (!check) {
-      const right = () => inTurn(() => compare(password, hash))
-      check = judge(id, right, attempt).finally(() => checking.delete(id))
-      checking.set(id, check)
+      check = judge(id, () => compare(password, hash), attempt).finally(() => checking.delete(place))
+      checking.set(place, check)
     }
     const right = await check
     checked(right ? 'right' : 'wrong')
@@ -72,7 +69,8 @@ export function createPasswords(
   }
 
   async function judge(id: string, right: () => Promise<boolean>, attempt: Attempt): Promise<boolean> {
-    const found = await attempt(async () => (await right()) || undefined)
+    // Another address may have found it out while this one waited.
+    const found = await attempt.try(id, async () => known.has(id) || (await right()) || undefined)
     const remembered = found ? known : wrong
     remembered.set(id, true)
     return found ?? false
@@ -97,24 +95,4 @@ export function createPasswords(
   }
 
   return { verify, login, has: (user: string): boolean => file().hashes.has(user) }
-}
-
-/** Runs work with at most `width` at a time, in the order asked for. Throws `too-many-requests` beyond `most` that wait. */
-function createTurns(width: number, most: number) {
-  const waiting: (() => void)[] = []
-  let running = 0
-  return async <T>(work: () => Promise<T>): Promise<T> => {
-    if (waiting.length >= most) {
-      throw new RegistryError('too-many-requests', { retryAfter: 1 }, { message: 'too many logins at once' })
-    }
-    if (running === width) await new Promise<void>(resolve => waiting.push(resolve))
-    else running++
-    try {
-      return await work()
-    } finally {
-      const next = waiting.shift()
-      if (next) next()
-      else running--
-    }
-  }
 }

@@ -1,8 +1,8 @@
 import { createHmac, randomBytes } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
 import type { RegistryLog } from '../registry/log.ts'
 import type { Robot, Robots } from '../registry/robots.ts'
-import type { Attempt } from './access.ts'
 import type { Caller, Credentials } from './caller.ts'
 import { createPolicy } from './policy.ts'
 import { hashOf, isToken } from './robot-token.ts'
@@ -10,48 +10,53 @@ import { hashOf, isToken } from './robot-token.ts'
 /** How long a token may still be good after it was revoked, in ms. Each token costs a read of the store as often. */
 export const REVOKED_WITHIN_MS = 10_000
 
+/**
+ * The least time from one listing of the tokens to the next, in ms: what tokens that nobody has cost the store at most,
+ * however many are tried.
+ */
+export const LISTED_EVERY_MS = 250
+
 export interface RobotLoginOptions {
-  robots: Pick<Robots, 'find' | 'noteUse'>
+  robots: Pick<Robots, 'find' | 'tokenHashes' | 'noteUse'>
   /** Whether the day of a login may be written down. */
   notes: boolean
   log: Pick<RegistryLog, 'debug'>
-  /** ms since 1970; tests turn it. */
-  now?: () => number
+  /** ms since 1970. */
+  now: () => number
+  /** A monotonic clock, in ms. */
+  steady: () => number
 }
 
 interface Known {
   robot: Robot
   caller: Caller
-  /** ms since 1970. */
+  /** By the monotonic clock. */
   asked: number
 }
 
 /**
  * Lets in who has a robot's token as password, under whatever user name. What was found right is remembered for a short
- * while, under an HMAC whose key dies with the process, never as a token.
+ * while, under an HMAC whose key dies with the process, never as a token. Nobody guesses 214 bits, so wrong tokens keep no
+ * right one out; what they may cost is bounded: a token is looked up only if a list of all of them has it.
  */
-export function createRobotLogin({ robots, notes, log, now = Date.now }: RobotLoginOptions) {
+export function createRobotLogin({ robots, notes, log, now, steady }: RobotLoginOptions) {
   const key = randomBytes(32)
   const known = new LRUCache<string, Known>({ max: 10_000 })
   const asking = new Map<string, Promise<Known | undefined>>()
   const wrong = new LRUCache<string, true>({ max: 10_000 })
   const noted = new LRUCache<string, string>({ max: 10_000 })
+  const isListed = createListing(robots.tokenHashes, steady)
 
   /** Whose token the password is; undefined: nobody's, or one that is over. */
-  async function login({ password }: Credentials, attempt: Attempt): Promise<Caller | undefined> {
+  async function login({ password }: Credentials): Promise<Caller | undefined> {
     if (!isToken(password)) return undefined
     const id = createHmac('sha256', key).update(password).digest('base64')
     if (wrong.has(id)) return undefined
     const remembered = known.get(id)
-    const found = remembered ? await askAgain(remembered, id, password) : await attempt(() => ask(id, password))
+    const found = remembered && steady() - remembered.asked < REVOKED_WITHIN_MS ? remembered : await ask(id, password)
     if (!found || (found.robot.expires ?? Number.POSITIVE_INFINITY) <= now()) return undefined
     if (notes) note(id, password)
     return found.caller
-  }
-
-  /** Who was here before makes no new attempt: nobody else's failures keep them out. */
-  async function askAgain(remembered: Known, id: string, token: string): Promise<Known | undefined> {
-    return now() - remembered.asked < REVOKED_WITHIN_MS ? remembered : ask(id, token)
   }
 
   function ask(id: string, token: string): Promise<Known | undefined> {
@@ -64,8 +69,9 @@ export function createRobotLogin({ robots, notes, log, now = Date.now }: RobotLo
   }
 
   async function lookUp(id: string, token: string): Promise<Known | undefined> {
-    const asked = now()
-    const robot = await robots.find(hashOf(token))
+    const asked = steady()
+    const hash = hashOf(token)
+    const robot = known.has(id) || (await isListed(hash)) ? await robots.find(hash) : undefined
     if (!robot) {
       known.delete(id)
       wrong.set(id, true) // for ever: no two tokens are the same
@@ -91,4 +97,30 @@ export function createRobotLogin({ robots, notes, log, now = Date.now }: RobotLo
   }
 
   return login
+}
+
+/** Tells whether a hash is a token's, by a list that is read again for one that is not in it. */
+function createListing(list: () => Promise<ReadonlySet<string>>, steady: () => number) {
+  let hashes: ReadonlySet<string> = new Set()
+  let begun = Number.NEGATIVE_INFINITY
+  let reading: Promise<unknown> = Promise.resolve()
+  /** A list that has not begun yet: it has all that was made before whoever waits for it came. */
+  let next: Promise<void> | undefined
+
+  async function readNext(): Promise<void> {
+    await reading
+    await pause(Math.max(0, begun + LISTED_EVERY_MS - steady()))
+    next = undefined
+    begun = steady()
+    const read = list()
+    reading = read.catch(() => undefined)
+    hashes = await read
+  }
+
+  return async (hash: string): Promise<boolean> => {
+    if (hashes.has(hash)) return true
+    next ??= readNext()
+    await next
+    return hashes.has(hash)
+  }
 }

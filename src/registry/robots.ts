@@ -33,10 +33,14 @@ export function createRobots(storage: StorageDriver) {
     return stored && (JSON.parse(stored.bytes.toString()) as Robot)
   }
 
+  /** The hashes of all tokens. */
+  async function tokenHashes(): Promise<Set<string>> {
+    return new Set((await storage.list(ROBOTS)).map(entry => parseRobotKey(entry.key)))
+  }
+
   /** All of them by their names, with the keys that they have. */
   async function all(): Promise<{ hash: string; robot: Robot }[]> {
-    const hashes = (await storage.list(ROBOTS)).map(entry => parseRobotKey(entry.key))
-    const robots = await parallel(hashes, 16, async hash => ({ hash, robot: await find(hash) }))
+    const robots = await parallel([...(await tokenHashes())], 16, async hash => ({ hash, robot: await find(hash) }))
     const there = robots.flatMap(({ hash, robot }) => (robot ? [{ hash, robot }] : []))
     return there.sort((a, b) => (a.robot.name < b.robot.name ? -1 : 1))
   }
@@ -75,7 +79,7 @@ export function createRobots(storage: StorageDriver) {
     if (old.length > 0) await storage.delete(old, { durable: false })
   }
 
-  return { find, create, list, revoke, noteUse }
+  return { find, tokenHashes, create, list, revoke, noteUse }
 }
 
 export type Robots = ReturnType<typeof createRobots>

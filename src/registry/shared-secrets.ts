@@ -14,8 +14,8 @@ export interface SharedSecretsOptions {
   make: () => Buffer
   /** How long what was made with a secret may be in use, in ms: until then it is kept beside its successor. */
   usedFor: number
-  /** ms since 1970, for how long ago it looked. */
-  now: () => number
+  /** A monotonic clock in ms, for how long ago it looked. */
+  steady: () => number
 }
 
 export interface SharedSecrets {
@@ -30,7 +30,7 @@ export interface SharedSecrets {
  * goes to whoever writes it first; how old one is, the store's clock tells. Returns how to get them; where the store can't
  * be asked, those that are known go on being used.
  */
-export function createSharedSecrets({ storage, make, usedFor, now }: SharedSecretsOptions) {
+export function createSharedSecrets({ storage, make, usedFor, steady }: SharedSecretsOptions) {
   let known: SharedSecrets | undefined
   let lookedAt = Number.NEGATIVE_INFINITY
   let looking: Promise<SharedSecrets> | undefined
@@ -38,7 +38,7 @@ export function createSharedSecrets({ storage, make, usedFor, now }: SharedSecre
   async function look(): Promise<SharedSecrets> {
     try {
       const found = await load()
-      lookedAt = now()
+      lookedAt = steady()
       known = found
     } catch (error) {
       if (!known) throw error
@@ -69,7 +69,7 @@ export function createSharedSecrets({ storage, make, usedFor, now }: SharedSecre
   }
 
   return async (): Promise<SharedSecrets> => {
-    if (known && now() - lookedAt < LOOK) return known
+    if (known && steady() - lookedAt < LOOK) return known
     looking ??= look().finally(() => {
       looking = undefined
     })

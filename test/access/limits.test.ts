@@ -6,11 +6,15 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
+import { FREE_FAILURES } from '../../src/access/attempts.ts'
+import { hashOf, makeToken } from '../../src/access/robot-token.ts'
 import type { Config } from '../../src/config.ts'
+import { createRobots } from '../../src/registry/robots.ts'
 import { createMemory } from '../../src/storage/memory.ts'
 import { refused, told } from '../support/answers.ts'
 import { basic, clientOf, htpasswdOf, passwordOf, withHeaders } from '../support/callers.ts'
 import { digestOf, random } from '../support/images.ts'
+import { jobs, openIdIssuer } from '../support/oidc.ts'
 import { openRegistry, type Settings } from '../support/registry.ts'
 
 const NONE = { uploads: 0, uploadSessions: 0 }
@@ -133,6 +137,64 @@ t.test('UPLOAD_SESSIONS_PER_USER: those with bytes that have not ended', async t
   refused(t, await alice.patch(await alice.begin('a'), bytes), 429, 'TOOMANYREQUESTS', 'two again')
   now += 8 * day
   t.ok(await begun(), 'those that have expired count no more')
+})
+
+t.test('15.11: a clock that is set back two days changes no interval', async t => {
+  const days = 2 * 24 * 3600e3
+  let [wall, steady] = [Date.UTC(2026, 5), 1_000_000]
+  const pass = (ms: number) => {
+    wall += ms
+    steady += ms
+  }
+  const issuer = await openIdIssuer(() => wall)
+  t.teardown(() => issuer.close())
+  const oidc = `issuers:
+  - {issuer: '${issuer.url}', audience: registry.example.com, user: 'job:{repository}', required: {repository: acme/*}}`
+  const folder = t.testdir({ oidc, policy: "rules: [{users: ['*'], repositories: ['**'], actions: ['*']}]" })
+  writeFileSync(join(folder, 'users'), await htpasswdOf('alice'))
+  const access = {
+    htpasswdFile: join(folder, 'users'),
+    policyFile: join(folder, 'policy'),
+    anonymous: 'none' as const,
+    robots: true,
+    oidc: { file: join(folder, 'oidc'), leewayMs: 60_000 },
+    tokens: { service: 'r', leewayMs: 0, lifetimeMs: 300_000 }
+  }
+  const storage = createMemory({ now: () => wall })
+  const limits = { perAddress: { requests: 30, perMs: 60_000 }, uploads: 0, uploadSessions: 1 }
+  const clocks = { now: () => wall, steady: () => steady }
+  const { send } = await openRegistry(t, storage, { access, limits, uploadExpiryMs: 3600e3, ...clocks })
+  const [token, robots] = [makeToken(), createRobots(storage)]
+  await robots.create(hashOf(token), { name: 'ci', repositories: ['**'], actions: ['pull'], created: 0 })
+  const robot = withHeaders(send, basic('ci', token))
+  const alice = clientOf(send, 'alice')
+  const job = async () => withHeaders(send, basic('job', await issuer.token(jobs.github))).get('/v2/')
+
+  told(t, await robot.get('/v2/'), 200, {}, 'the robot')
+  told(t, await job(), 200, {}, 'a job')
+  told(t, await alice.patch(await alice.begin('a'), random(5)), 202, {}, 'an upload')
+  const asked = issuer.asked.length
+  for (let tries = 0; tries < FREE_FAILURES; tries++) {
+    await withHeaders(send, basic('alice', `guess ${tries}`)).get('/v2/')
+  }
+  await robots.revoke('ci')
+  wall -= days
+
+  pass(10_001)
+  told(t, await robot.get('/v2/'), 401, {}, 'a robot that was revoked 10 s ago')
+  pass(50_000)
+  issuer.rotate()
+  told(t, await job(), 200, {}, 'a job whose issuer has new keys')
+  t.ok(issuer.asked.length > asked)
+  for (let requests = 0; requests < 29; requests++) await send('GET', '/v2/')
+  const answer = await send('GET', '/v2/')
+  refused(t, answer, 429, 'TOOMANYREQUESTS', 'too many requests')
+  t.ok(Number(answer.headers['retry-after']) <= 60, `Retry-After: ${answer.headers['retry-after']}`)
+  pass(60_000)
+  told(t, await alice.get('/v2/'), 200, {}, 'a minute later')
+  refused(t, await alice.patch(await alice.begin('a'), random(5)), 429, 'TOOMANYREQUESTS', 'a second upload')
+  pass(3600e3)
+  told(t, await alice.patch(await alice.begin('a'), random(5)), 202, {}, 'when the first one has expired')
 })
 
 t.test('without limits nothing is counted', async t => {

@@ -31,6 +31,7 @@ async function scratch(t: Test): Promise<string> {
 
 export interface Settings extends Partial<Config> {
   now?: () => number
+  steady?: () => number
   /** Sees each line of the log. */
   onLog?: (line: Record<string, unknown>) => void
 }
@@ -46,10 +47,10 @@ export interface Opened extends Client {
 
 /** The app over a store, and a client of it. */
 export async function openRegistry(t: Test, storage: StorageDriver, settings: Settings = {}): Promise<Opened> {
-  const { now, onLog, ...config } = settings
+  const { now, steady, onLog, ...config } = settings
   const all = { ...defaults, logLevel: 'trace' as const, openapiEnabled: false, ...config }
   const log = createSecretiveLog(onLog)
-  const app = await buildApp(all, { storage, log, ...(now && { now }) })
+  const app = await buildApp(all, { storage, log, steady, ...(now && { now }) })
   t.teardown(async () => {
     await app.close()
     log.assertSecretive()

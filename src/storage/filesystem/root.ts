@@ -146,10 +146,10 @@ async function serverClock(temporary: () => string): Promise<() => number> {
     }
   }
   let offset = await measure()
-  let measuredAt = Date.now()
+  let measuredAt = performance.now()
   return () => {
-    if (Date.now() - measuredAt > CLOCK_TRUST_MS) {
-      measuredAt = Date.now()
+    if (performance.now() - measuredAt > CLOCK_TRUST_MS) {
+      measuredAt = performance.now()
       measure().then(
         value => {
           offset = value

@@ -50,6 +50,7 @@ t.test('layers point one way: routes, registry, storage', async t => {
 t.test('15.11: the time of day is read where dates are told, and intervals go by a monotonic clock', async t => {
   const dates = [
     'plugins/access.ts', // when tokens and robots end
+    'plugins/tls.ts', // when a certificate ends
     'src/cli/token.ts',
     'src/registry/gc/clock.ts', // compares both clocks
     'src/registry/quota.ts',

@@ -1,4 +1,4 @@
-import type { StorageDriver } from '../storage/driver.ts'
+import { type StorageDriver, StorageError } from '../storage/driver.ts'
 import type { Blobs } from './blobs.ts'
 import type { ObjectCache } from './cache.ts'
 import { algorithmOf, type Digest, digestBytes, parseDigest } from './digest.ts'
@@ -45,6 +45,8 @@ export interface PushedManifest {
 
 /** Looks up as many blobs or entries of one manifest at a time. */
 const WIDTH = 16
+/** How often a push writes its keys anew because somebody deleted the manifest meanwhile. */
+const TRIES = 100
 /** An answer names no more of the blobs that are missing. */
 const TOLD_MISSING = 100
 /** Nor more of the sizes that are not the stored ones. */
@@ -126,12 +128,13 @@ export function createManifests(options: ManifestOptions) {
     await tags.checkMoves(name, names, digest)
     const warnings = await relyOnReferences(name, pushed)
     // Someone may delete the manifest while it is pushed: a push that ends well leaves a record behind.
-    let blind: string | undefined
-    do {
+    for (let tries = 1; ; tries++) {
       const manifest = pushed.stated ? pushed : await asKept(name, digest, bytes, pushed)
-      blind = await write(name, digest, manifest, bytes, names)
-    } while (!(await isRecorded(name, digest, blind)))
-    return { digest, subject: pushed.subject, warnings }
+      const blind = await write(name, digest, manifest, bytes, names)
+      if (await isRecorded(name, digest, blind)) return { digest, subject: pushed.subject, warnings }
+      if (tries === TRIES)
+        throw new StorageError('unavailable', `the records of ${name}@${digest} vanish again and again`)
+    }
   }
 
   /**

@@ -1,4 +1,4 @@
-import type { StorageDriver } from '../storage/driver.ts'
+import { type StorageDriver, StorageError } from '../storage/driver.ts'
 import { orphanKey, parseFolderDigest, parseLink } from './keys.ts'
 import { parallel } from './parallel.ts'
 
@@ -13,6 +13,8 @@ export interface OrphanOptions {
 export const GONE = 'gone'
 /** Writes as many entries at a time. */
 const WIDTH = 8
+/** How often entries are written that have become too old meanwhile. */
+const TRIES = 10
 
 /** Contents that lost a link: each has an entry, so that a collector finds it and nobody shares it meanwhile. */
 export function createOrphans({ storage, graceMs, now = () => performance.now() }: OrphanOptions) {
@@ -22,11 +24,12 @@ export function createOrphans({ storage, graceMs, now = () => performance.now() 
    */
   async function unlink(links: readonly string[]): Promise<void> {
     const lost = new Map(links.map(key => [parseLink(key).content, parseFolderDigest(key)]))
-    for (let late = true; late; ) {
+    for (let tries = 1; ; tries++) {
       const begun = now()
       await parallel([...lost], WIDTH, ([content, digest]) => storage.put(orphanKey(content), Buffer.from(digest)))
       // An entry must still be young when the link goes (docs/storage.md, "Collecting"): if we were held up, once more.
-      late = now() - begun > graceMs / 4
+      if (now() - begun <= graceMs / 4) break
+      if (tries === TRIES) throw new StorageError('unavailable', `the store takes too long to write ${lost.size} keys`)
     }
     await storage.delete(links)
   }

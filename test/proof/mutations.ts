@@ -49,8 +49,8 @@ export const mutations: Mutation[] = [
     edits: [
       [
         'orphans.ts',
-        'for (let late = true; late; ) {',
-        'await storage.delete(links)\n    for (let late = true; late; ) {'
+        'for (let tries = 1; ; tries++) {',
+        'await storage.delete(links)\n    for (let tries = 1; ; tries++) {'
       ],
       ['orphans.ts', '    }\n    await storage.delete(links)', '    }']
     ],
@@ -175,8 +175,8 @@ export const mutations: Mutation[] = [
       ],
       [
         'manifests.ts',
-        '    } while (!(await isRecorded(name, digest, blind)))\n',
-        '    } while (!(await isRecorded(name, digest, blind)))\n    await relyOnReferences(name, pushed)\n'
+        'if (await isRecorded(name, digest, blind)) return {',
+        'if (await isRecorded(name, digest, blind)) await relyOnReferences(name, pushed)\n      if (blind !== null) return {'
       ]
     ],
     fails: { at: 'oldLayer', works: ['putTagged', 'collectLinks'] }
@@ -307,8 +307,8 @@ export const mutations: Mutation[] = [
     edits: [
       [
         'manifests.ts',
-        'while (!(await isRecorded(name, digest, blind)))',
-        'while (!(await isRecorded(name, digest, blind)) && blind === null)'
+        'if (await isRecorded(name, digest, blind)) return',
+        'if ((await isRecorded(name, digest, blind)) || blind !== null) return'
       ]
     ],
     fails: { test: 'manifests.test.ts', title: 'a push that goes on after a deletion was answered' }
@@ -380,7 +380,7 @@ export const mutations: Mutation[] = [
   },
   {
     rule: 'word of a loss that is old when the link goes is given again',
-    edits: [['orphans.ts', 'late = now() - begun > graceMs / 4', 'late = now() < begun']],
+    edits: [['orphans.ts', 'if (now() - begun <= graceMs / 4) break', 'if (now() >= begun) break']],
     fails: { test: 'relying.test.ts', title: 'word that is old when the link goes is given again' }
   },
   {

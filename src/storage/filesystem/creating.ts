@@ -1,5 +1,6 @@
 import { close, closeSync, fdatasync, open, write } from 'node:fs'
 import { promisify } from 'node:util'
+import { StorageError } from '../driver.ts'
 
 /*
  * Descriptors, for a push makes several small files: handles of `node:fs/promises` are objects, and each of their steps,
@@ -26,7 +27,10 @@ export async function createNew(path: string, content?: Content): Promise<void> 
   const { bytes, durable, local } = content
   try {
     for (let done = 0; done < bytes.length; ) {
-      done += (await writeTo(file, bytes, done, bytes.length - done, done)).bytesWritten
+      const { bytesWritten } = await writeTo(file, bytes, done, bytes.length - done, done)
+      if (bytesWritten === 0)
+        throw new StorageError('failed', 'the system wrote none of the bytes and reported no error')
+      done += bytesWritten
     }
     if (durable) await datasync(file)
   } finally {

@@ -37,16 +37,18 @@ export function createFolders(root: Root): Folders {
   const known = new LRUCache<string, { durable: boolean }>({ max: KNOWN })
 
   async function make(folder: string): Promise<void> {
-    known.set(folder, { durable: false })
-    try {
-      await mkdir(folder)
-    } catch (error) {
-      if (codeOf(error) === 'EEXIST') return
-      known.delete(folder)
-      if (codeOf(error) !== 'ENOENT') throw error
-      if (dirname(folder) === root.path) await root.confirm(folder)
-      else await make(dirname(folder))
-      return make(folder)
+    for (let tries = 1; ; tries++) {
+      known.set(folder, { durable: false })
+      try {
+        await mkdir(folder)
+        return
+      } catch (error) {
+        if (codeOf(error) === 'EEXIST') return
+        known.delete(folder)
+        if (codeOf(error) !== 'ENOENT' || tries === TRIES) throw error
+        if (dirname(folder) === root.path) await root.confirm(folder)
+        else await make(dirname(folder))
+      }
     }
   }
 

@@ -1,5 +1,5 @@
 import type { BufferShare } from '../buffers.ts'
-import type { AppendOptions } from '../driver.ts'
+import { type AppendOptions, StorageError } from '../driver.ts'
 
 /** What is asked of a file's handle. */
 export interface WritableFile {
@@ -32,19 +32,22 @@ export async function writeSource(
   let filled = 0
   let passing: Promise<unknown> = Promise.resolve()
 
-  /** Passes on what was gathered, once what was before it has been. */
+  /**
+   * Passes on what was gathered, once what was before it has been. The buffer is empty afterwards in every case, also
+   * where a write has failed: whoever fills it waits for nothing else.
+   */
   const pass = async (): Promise<void> => {
     await passing
-    if (written.writeFailed || filled === 0) return
     const bytes = filling.subarray(0, filled)
+    filled = 0
+    if (written.writeFailed || bytes.length === 0) return
     passing = Promise.all([write(handle, bytes, written), watch?.(bytes)])
     ;[filling, other] = [other ?? share.take(), filling]
-    filled = 0
   }
 
   try {
     for await (const piece of source) {
-      for (let at = 0; at < piece.length; ) {
+      for (let at = 0; at < piece.length && !written.writeFailed; ) {
         const part = piece.subarray(at, at + share.size - filled)
         // Into memory that threads share, `set` takes half as long again.
         filling.fill(part, filled, filled + part.length)
@@ -69,6 +72,8 @@ async function write(handle: WritableFile, bytes: Uint8Array, written: Written):
   try {
     for (let done = 0; done < bytes.length; ) {
       const { bytesWritten } = await handle.writev([bytes.subarray(done)], written.size)
+      if (bytesWritten === 0)
+        throw new StorageError('failed', 'the system wrote none of the bytes and reported no error')
       written.size += bytesWritten
       done += bytesWritten
     }

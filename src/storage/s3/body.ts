@@ -67,7 +67,7 @@ async function* resuming(
       const chunks: AsyncIterable<Uint8Array> = buffers && length >= LARGE ? receive(body, length, buffers) : body
       for await (const chunk of chunks) {
         start += chunk.length
-        tried = 0
+        if (chunk.length > 0) tried = 0
         yield chunk
       }
       if (start <= end) throw new RequestFailed('GetObject', { code: 'ECONNRESET', message: 'the body was cut short' })

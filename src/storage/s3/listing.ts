@@ -1,5 +1,5 @@
 import { ListObjectsV2Command } from '@aws-sdk/client-s3'
-import type { ListEntry, ListOptions } from '../driver.ts'
+import { type ListEntry, type ListOptions, StorageError } from '../driver.ts'
 import type { Bucket } from './bucket.ts'
 import { isReserved } from './reserved.ts'
 
@@ -53,8 +53,10 @@ export async function* pages(
     if (folders) found.sort((a, b) => (a.key < b.key ? -1 : 1))
     yield* found
     left -= found.length
-    token = page.IsTruncated ? page.NextContinuationToken : undefined
-    if (!token) return
+    const next = page.IsTruncated ? page.NextContinuationToken : undefined
+    if (!next) return
+    if (next === token) throw new StorageError('failed', `${Bucket}: S3 answers the same page of a listing again`)
+    token = next
   }
 }
 

@@ -70,8 +70,11 @@ function openFlow(response: Answer, length: number, relay: Relay): Flow {
     failure ??= error
     wake()
   }
+  const closed = (): void => fail(Object.assign(new Error('the connection was closed'), { code: 'ECONNRESET' }))
   response.on('error', fail)
-  response.on('close', () => fail(Object.assign(new Error('the connection was closed'), { code: 'ECONNRESET' })))
+  response.on('close', closed)
+  // One that broke before anybody read it tells nothing any more.
+  if (response.destroyed) closed()
   return {
     goOn: () => {
       if (!stopped || left === 0 || !relay.hasRoom()) return

@@ -11,6 +11,9 @@ import { ordinary, recordKey, tailsOf, UPLOADS } from './reserved.ts'
 import type { Writes } from './writes.ts'
 import { type Beginning, createWriting } from './writing.ts'
 
+/** How often an abort tries to mark a record that somebody else writes to. */
+const ABORT_TRIES = 100
+
 export interface UploadOptions {
   bucket: Bucket
   writes: Writes
@@ -164,13 +167,13 @@ export function createUploads({ bucket, writes, budget, plan }: UploadOptions): 
 
   /** From then on nobody adds anything, and a crash in the middle leaves what `abort` goes on with. */
   async function markAborted(id: string): Promise<Stored | undefined> {
-    for (;;) {
+    for (let tries = 1; ; tries++) {
       const stored = await records.load(id)
       if (!stored || stored.record.aborted) return stored
       try {
         return await records.save(id, { ...stored.record, aborted: true }, stored)
       } catch (error) {
-        if (!isConflict(error)) throw error // else: somebody has just written
+        if (!isConflict(error) || tries === ABORT_TRIES) throw error // else: somebody has just written
       }
     }
   }

@@ -64,7 +64,9 @@ export function createWriting(tools: WritingTools, id: string, beginning: Beginn
 
   async function add(piece: Uint8Array): Promise<void> {
     for (let at = 0; at < piece.length; ) {
-      const room = sizeOfPart(record.plan, next) - tails.reduce((sum, { size }) => sum + size, 0) - gathering.size()
+      const before = tails.reduce((sum, { size }) => sum + size, 0) + gathering.size()
+      // Where the record is odd and more is there than a part takes, the part goes first: then there is room.
+      const room = Math.max(0, sizeOfPart(record.plan, next) - before)
       const some = piece.subarray(at, at + room)
       gather(some)
       at += some.length

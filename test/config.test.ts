@@ -65,6 +65,7 @@ t.test('an empty environment gives the defaults that users rely on', async t => 
     cacheMemoryBytes: 64 * 2 ** 20,
     auditLog: undefined,
     workers: 1,
+    workerTimeoutMs: 30_000,
     metricsPort: undefined,
     metricsEnabled: false
   })
@@ -75,6 +76,7 @@ t.test('values are read to what the program works with', async t => {
     ['PORT', '0', 'port', 0],
     ['PORT', ' 8080\r', 'port', 8080],
     ['WORKERS', '3', 'workers', 3],
+    ['WORKER_TIMEOUT', '2m', 'workerTimeoutMs', 120_000],
     ['METRICS_PORT', '9100', 'metricsPort', 9100],
     ['METRICS', 'true', 'metricsEnabled', true],
     ['HOST', '127.0.0.1', 'host', '127.0.0.1'],

@@ -34,7 +34,8 @@ async function monitorOf(server: Run): Promise<string> {
 }
 
 async function counted(url: string, name: string): Promise<number> {
-  const text = await (await fetch(`${url}/metrics`)).text()
+  // A machine that is busy leaves a kept connection idle for longer than the server keeps it.
+  const text = await (await fetch(`${url}/metrics`, { headers: { connection: 'close' } })).text()
   const values = text.split('\n').filter(line => line.startsWith(name))
   return values.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
 }
@@ -126,6 +127,28 @@ t.test('a signal that all processes get lets requests finish; probes are told me
   t.equal(await finish(), 202)
   t.equal(await server.exited, 0)
   for (const pid of workers) t.throws(() => process.kill(pid, 0), { code: 'ESRCH' })
+})
+
+t.test('15.0: a worker whose event loop stands still is killed and replaced; one that is busy stays', async t => {
+  const server = await start(t, { WORKERS: '2', METRICS_PORT: '0', METRICS: 'true', WORKER_TIMEOUT: '2s' })
+  const monitor = await monitorOf(server)
+  const workers = await until('two workers', async () => {
+    const pids = await childrenOf(server.pid)
+    return pids.length === 2 && (await counted(monitor, 'marina_workers')) === 2 && pids
+  })
+  // Nothing of its JavaScript runs any more, and its end of the socket still takes connections.
+  process.kill(workers[1]!, 'SIGSTOP')
+  const line = await until('its line', () =>
+    linesOf(server).find(({ msg }) => msg.startsWith('a worker has not answered'))
+  )
+  t.match(line.msg, /^a worker has not answered for 2 s \(WORKER_TIMEOUT\): it is killed$/)
+  await until('its end', () => !isThere(workers[1]!))
+  await until('another worker', async () => {
+    const pids = await childrenOf(server.pid)
+    return pids.length === 2 && !pids.includes(workers[1]!)
+  })
+  t.ok(isThere(workers[0]!), 'one that answers stays')
+  await until('two workers again', async () => (await counted(monitor, 'marina_workers')) === 2)
 })
 
 t.test('workers end when the primary is killed', async t => {

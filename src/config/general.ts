@@ -260,6 +260,16 @@ export const generalVariables = {
     description:
       'Processes that serve; `auto` is one a processor, 4 at most. They share BUFFER_MEMORY and CACHE_MEMORY (docs/operations.md).'
   }),
+  WORKER_TIMEOUT: duration(
+    {
+      setting: 'workerTimeoutMs',
+      default: '30s',
+      description:
+        'With several WORKERS: how long one may leave the first process without an answer before it is killed and replaced; `0`: for ever.'
+    },
+    '0s',
+    '1h'
+  ),
   CACHE_MEMORY: size(
     {
       setting: 'cacheMemoryBytes',

@@ -13,6 +13,9 @@ import { type Calls, createCalls } from './calls.ts'
 import { pauseAfter, WORKER_SLOT, WORKER_TELLS } from './slots.ts'
 import type { Snapshot, Sum } from './sum.ts'
 
+/** A worker that answers is asked again after this long at the latest. */
+const LONGEST_WATCH_PAUSE_MS = 5000
+
 /** A worker at work. */
 interface Running {
   worker: Worker
@@ -57,7 +60,10 @@ async function createPool(config: Config, log: RegistryLog) {
     const startedAt = performance.now()
     return new Promise((resolve, reject) => {
       const calls = createCalls(worker, {
-        listening: () => resolve(),
+        listening: () => {
+          resolve()
+          void watch(slot, worker, calls)
+        },
         failed: message => reject(new StartError(String(message))),
         exposition: () => sum?.text()
       })
@@ -67,6 +73,30 @@ async function createPool(config: Config, log: RegistryLog) {
         void ended(slot, worker, signal ?? code)
       })
     })
+  }
+
+  /**
+   * Ends a worker whose event loop stands still: nobody else would notice, and it is still given connections. It is asked
+   * twice before that, since all processes may have stood still together.
+   */
+  async function watch(slot: number, worker: Worker, calls: Calls): Promise<void> {
+    const { workerTimeoutMs } = config
+    if (workerTimeoutMs === 0) return
+    const limitMs = workerTimeoutMs / 2
+    const answers = (): Promise<boolean> =>
+      calls.ask('alive', undefined, limitMs).then(
+        () => true,
+        () => false
+      )
+    while ((await answers()) || (await answers()))
+      await sleep(Math.min(limitMs, LONGEST_WATCH_PAUSE_MS), undefined, { ref: false })
+    if (closing || running.get(slot)?.worker !== worker) return
+    const { pid } = worker.process
+    log.error(
+      { worker: slot, pid },
+      `a worker has not answered for ${workerTimeoutMs / 1000} s (WORKER_TIMEOUT): it is killed`
+    )
+    worker.process.kill('SIGKILL')
   }
 
   async function ended(slot: number, worker: Worker, how: string | number): Promise<void> {

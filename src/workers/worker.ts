@@ -29,6 +29,7 @@ export async function serveAsWorker(whole: Config, env: NodeJS.ProcessEnv): Prom
   const state: State = { serves: false, ready: async () => false }
   const primary = createCalls(process, {
     close: () => state.end?.(),
+    alive: () => true,
     metrics: () => (state.serves ? state.metrics?.register.getMetricsAsJSON() : undefined),
     ready: () => state.ready()
   })

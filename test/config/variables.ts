@@ -70,6 +70,7 @@ export function checks(files: Files): Record<VariableName, Check> {
     GC_INTERVAL: { allowed: '0', refused: 'off', effect: 'plugins/gc.test.ts' },
     BUFFER_MEMORY: { allowed: '8MiB', refused: '1MiB', effect: 'storage/filesystem.test.ts', as: 'createBuffers' },
     WORKERS: { allowed: '2', refused: '0', effect: 'workers.test.ts' },
+    WORKER_TIMEOUT: { allowed: '2m', refused: '2h', effect: 'workers.test.ts' },
     CACHE_MEMORY: { allowed: '1MiB', refused: '0', effect: 'registry/keys.test.ts', as: 'createObjectCache' },
     METRICS_PORT: { allowed: '9100', refused: '65536', effect: 'server.test.ts' },
     METRICS: { allowed: 'true', refused: 'some', effect: 'plugins/metrics.test.ts' },

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { type Digest, parseDigest } from './digest.ts'
 
 /*
@@ -15,6 +15,7 @@ import { type Digest, parseDigest } from './digest.ts'
  *   catalog/<name with - . / as ! ( )>                               the repositories, in the order of their names
  *   ended/<2 hex>/<session>                                          how an upload session ended
  *   gc/orphans/<2 hex>/<content>                                     content that lost a link: its digest, later `gone`
+ *   claims/<2 hex>/<SHA-256 of name and tag>                          a push is giving an immutable tag its first value
  *   gc/lease                                                         which collector works
  *   system/<name>                                                    signing keys
  *   system/robots/<SHA-256 of a token>                               whose it is and what it may do
@@ -172,6 +173,12 @@ export const parseCatalogKey = (key: string): string => key.slice(CATALOG.length
 
 export const ENDED = 'ended/'
 export const endedKey = (session: string): string => `${ENDED}${session.slice(0, 2)}/${session}`
+export const TAG_CLAIMS = 'claims/'
+/** Hashed: names that differ in case only must not meet on a folder that ignores case. */
+export function tagClaimKey(name: string, tag: string): string {
+  const hash = createHash('sha256').update(`${name}:${tag}`).digest('hex')
+  return `${TAG_CLAIMS}${hash.slice(0, 2)}/${hash}`
+}
 export const ORPHANS = 'gc/orphans/'
 export const orphanKey = (content: string): string => `${ORPHANS}${content.slice(0, 2)}/${content}`
 export const parseOrphanKey = lastPart

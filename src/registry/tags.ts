@@ -17,6 +17,7 @@ import {
 import { parallel } from './parallel.ts'
 import type { Page, Repositories } from './repositories.ts'
 import type { Look } from './seen.ts'
+import { createTagClaims } from './tag-claims.ts'
 
 export interface TagOptions {
   storage: StorageDriver
@@ -41,6 +42,8 @@ export interface TagMove {
  * deleting one never brings an older value back.
  */
 export function createTags({ storage, repositories, ignoresCase, immutable }: TagOptions) {
+  const claims = createTagClaims(storage)
+
   /** The values of a tag, newest first. */
   const valuesOf = async (name: string, tag: string): Promise<TagKey[]> =>
     (await storage.list(tagFolder(name, tag))).map(entry => parseTagKey(entry.key))
@@ -97,23 +100,42 @@ export function createTags({ storage, repositories, ignoresCase, immutable }: Ta
    * been faster.
    */
   async function point(name: string, moves: readonly TagMove[], digest: Digest): Promise<void> {
-    await parallel(moves, 8, async ({ tag, nonce, older }) => {
-      // One more than the highest seen, so that no clock decides what is newer.
-      const seq = older.reduce((highest, value) => Math.max(highest, value.seq), 0) + 1
-      await storage.put(tagKey(name, tag, seq, nonce, digest), Buffer.alloc(0))
-      if (immutable?.(name, tag)) await withdrawIfMoved(name, tag, nonce, digest)
-      if (older.length === 0) return
-      // The new value hides them, so their order counts only where reverses tell tags apart.
-      await storage.delete([...keysOf(older), ...reversesOf(name, tag, older)], {
-        durable: false,
-        ordered: ignoresCase
-      })
+    await parallel(moves, 8, async move => {
+      if (immutable?.(name, move.tag)) await pointImmutable(name, move, digest)
+      else await pointOne(name, move, digest)
     })
   }
 
+  async function pointImmutable(name: string, move: TagMove, digest: Digest): Promise<void> {
+    const { tag, nonce, older } = move
+    const pointAt = async (values: TagKey[]): Promise<boolean> => {
+      if (values[0] && values[0].digest !== digest) return false
+      await pointOne(name, move, digest)
+      return true
+    }
+    const pointed =
+      older.length > 0
+        ? await pointAt(older)
+        : // Another push may have ended since the tag was looked at.
+          await claims.hold(name, tag, digest, async () => pointAt(await valuesOf(name, tag)))
+    if (pointed) return
+    await storage.delete([taggedKey(name, digest, tag, nonce)], { durable: false })
+    throw isImmutable(tag)
+  }
+
+  async function pointOne(name: string, { tag, nonce, older }: TagMove, digest: Digest): Promise<void> {
+    // One more than the highest seen, so that no clock decides what is newer.
+    const seq = older.reduce((highest, value) => Math.max(highest, value.seq), 0) + 1
+    await storage.put(tagKey(name, tag, seq, nonce, digest), Buffer.alloc(0))
+    if (immutable?.(name, tag)) await withdrawIfMoved(name, tag, nonce, digest)
+    if (older.length === 0) return
+    // The new value hides them, so their order counts only where reverses tell tags apart.
+    await storage.delete([...keysOf(older), ...reversesOf(name, tag, older)], { durable: false, ordered: ignoresCase })
+  }
+
   /**
-   * Of several who give an immutable tag its first value at the same moment, each takes its own back when it sees
-   * another's: whoever was answered 201 before that has not been overruled. That all of them give way is the price.
+   * Takes the own value back where another has come: whoever was answered 201 before that must not be overruled. It
+   * happens only where a claim was lost or its push was held up for longer than claims last.
    */
   async function withdrawIfMoved(name: string, tag: string, nonce: string, digest: Digest): Promise<void> {
     const values = await valuesOf(name, tag)
@@ -162,7 +184,7 @@ export function createTags({ storage, repositories, ignoresCase, immutable }: Ta
     return { items: entries.slice(0, n).map(entry => parseTagFolder(entry.key)), more: entries.length > n }
   }
 
-  return { resolve, checkMoves, announce, point, naming, drop, remove, list }
+  return { resolve, checkMoves, announce, point, naming, drop, remove, list, forgetClaims: claims.forget }
 }
 
 /** Oldest first. */

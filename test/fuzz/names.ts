@@ -27,6 +27,7 @@ const layout = new RegExp(
     ].join('|')})`,
     'digests/sha(?:256/[0-9a-f]{2}/[0-9a-f]{64}|512/[0-9a-f]{2}/[0-9a-f]{128})',
     'catalog/[a-z0-9_!()]+',
+    'claims/[0-9a-f]{2}/[0-9a-f]{64}',
     `ended/[0-9a-f]{2}/${uuid}`,
     `gc/(?:lease|orphans/[0-9a-f]{2}/${uuid})`,
     'system/[a-z-]+',

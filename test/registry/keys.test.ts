@@ -29,6 +29,8 @@ t.test('the keys that users have in their folders and buckets', async t => {
   t.equal(keys.hintKey(digest), `digests/sha256/aa/${hex}`)
   t.equal(keys.catalogKey('a.b/c-d_e'), 'catalog/a(b)c!d_e')
   t.equal(keys.endedKey(id), `ended/0f/${id}`)
+  t.match(keys.tagClaimKey('a', 'v1'), /^claims\/([0-9a-f]{2})\/\1[0-9a-f]{62}$/)
+  t.not(keys.tagClaimKey('a', 'v1'), keys.tagClaimKey('a', 'V1'))
   t.equal(keys.orphanKey(id), `gc/orphans/0f/${id}`)
   t.equal(keys.systemKey('upload-key'), 'system/upload-key')
   t.equal(keys.tokenKeyKey(1), 'system/token-keys/00000001')

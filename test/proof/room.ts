@@ -59,12 +59,20 @@ export interface ProcessOptions {
   knowing?: boolean
   /** Blobs are small, and written whole. Default: they are appended to uploads and committed, and shared. */
   small?: boolean
+  /** Tags never move. Default: they do. */
+  immutable?: boolean
 }
 
 /** A process of the registry. */
-export async function startProcess({ knowing = false, small = false }: ProcessOptions = {}): Promise<Registry> {
+export async function startProcess({ knowing, small, immutable }: ProcessOptions = {}): Promise<Registry> {
   const options = { graceMs: GRACE, uploadExpiryMs: EXPIRY, cacheBytes: 0, sparse: 'none' as const, now }
-  const registry = createRegistry({ storage, log, ...options, ...(!small && { smallBytes: 0 }) })
+  const registry = createRegistry({
+    storage,
+    log,
+    ...options,
+    ...(!small && { smallBytes: 0 }),
+    ...(immutable && { immutableTags: ['*'] })
+  })
   if (knowing) await look(registry)
   return registry
 }

@@ -41,6 +41,10 @@ const meetings: Record<string, { at: BeginningName[]; works: WorkName[] }> = {
       'collectCatalog'
     ]
   },
+  'immutable tags': {
+    at: ['layer', 'image'],
+    works: ['putImmutable', 'putOtherImmutable', 'deleteManifest', 'deleteTag', 'collectUntagged']
+  },
   untagged: {
     at: ['untagged', 'oldUntagged', 'index', 'oldIndex'],
     works: [
@@ -127,6 +131,7 @@ export function threes(): Scene[] {
     ['oldUntagged', ['putTagged', 'collectUntagged', 'collectLinks'], 1],
     ['oldIndex', ['putIndex', 'deleteManifest', 'collectUntagged']],
     ['oldImage', ['deleteRepository', 'pushImage', 'collectCatalog']],
+    ['layer', ['putImmutable', 'putOtherImmutable', 'deleteTag']],
     ['begun', ['streamAll', 'takeOver', 'cancelSession']],
     ['oldMarked', ['closeEmpty', 'takeOver', 'collectContents']]
   ]

@@ -76,7 +76,7 @@ export function view({ objects, uploads }: MemoryState): View {
     else if (key.startsWith(ORPHANS)) all.orphans.push({ key, at })
     else if (key.startsWith(ENDED)) all.ended.push({ key, at })
     else if (key.startsWith(CATALOG)) all.catalog.push({ key, at, repository: parseCatalogKey(key) })
-    else if (!/^(digests|system)\//.test(key)) throw new Error(`no such key is known: ${key}`)
+    else if (!/^(claims|digests|system)\//.test(key)) throw new Error(`no such key is known: ${key}`)
   }
   return all
 }

@@ -104,6 +104,16 @@ export const works = {
     title: 'PUT of another manifest by the same tag',
     work: async at => void (await pushManifest(at, 'a', 'other', 'v1'))
   },
+  putImmutable: {
+    title: 'PUT of a manifest by an immutable tag',
+    process: { immutable: true },
+    work: async at => void (await pushManifest(at, 'a', 'image', 'v1'))
+  },
+  putOtherImmutable: {
+    title: 'PUT of another manifest by the same immutable tag',
+    process: { immutable: true },
+    work: async at => void (await pushManifest(at, 'a', 'other', 'v1'))
+  },
   putIndex: { title: 'PUT of an index', work: async at => void (await pushManifest(at, 'a', 'index', 'v2')) },
   putSignature: { title: 'PUT of a referrer', work: async at => void (await pushManifest(at, 'a', 'signature')) },
   mountAndPut: {

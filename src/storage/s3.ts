@@ -3,11 +3,12 @@ import type { StorageDriver } from './driver.ts'
 import { type BucketOptions, openBucket } from './s3/bucket.ts'
 import { checkBucket } from './s3/check.ts'
 import { S3_DEFAULTS } from './s3/defaults.ts'
+import type { Dialect } from './s3/dialect.ts'
 import { storageError } from './s3/errors.ts'
 import { createObjects } from './s3/objects.ts'
 import { createBudget } from './s3/parts.ts'
 import { createUploads } from './s3/uploads.ts'
-import { createLocalWrites, createWrites } from './s3/writes.ts'
+import { createLocalWrites, createWrites, type Writes } from './s3/writes.ts'
 
 export interface S3Options extends BucketOptions {
   /** Bytes of the first parts of a multipart upload: 5 MiB to 5 GiB. Default 8 MiB. */
@@ -18,10 +19,10 @@ export interface S3Options extends BucketOptions {
 
 export interface S3Driver extends StorageDriver {
   /**
-   * The server keeps to the conditions of writes. Where it does not, they are checked in this process: another one on the
-   * same bucket might write over what this one wrote.
+   * What the server is able to do. Conditions that it does not honour are checked in this process: another one on the same
+   * bucket might write over what this one wrote.
    */
-  readonly conditionalWrites: boolean
+  readonly dialect: Readonly<Dialect>
 }
 
 /**
@@ -36,14 +37,17 @@ export async function openS3(options: S3Options): Promise<S3Driver> {
     bufferMemory = S3_DEFAULTS.bufferMemory
   } = options
   const bucket = await openBucket(options)
-  const conditionalWrites = await checkBucket(bucket, options).catch(error => {
+  await checkBucket(bucket, options).catch(error => {
     bucket.client.destroy()
     throw error
   })
-  const writes = conditionalWrites ? createWrites() : createLocalWrites(bucket)
+  const { dialect } = bucket
+  const writesWhere = (conditional: boolean): Writes => (conditional ? createWrites() : createLocalWrites(bucket))
+  const writes = writesWhere(dialect.conditionalPuts)
+  const completions = writesWhere(dialect.conditionalCompletes)
   const plan = { size: partSize, grows: partGrowth }
   const objects = createObjects(bucket, writes, createBuffers(bufferMemory))
-  const uploads = createUploads({ bucket, writes, plan, budget: createBudget(bufferMemory) })
+  const uploads = createUploads({ bucket, writes, completions, plan, budget: createBudget(bufferMemory) })
 
   const translated =
     <A extends unknown[], R>(work: (...args: A) => Promise<R>) =>
@@ -58,7 +62,7 @@ export async function openS3(options: S3Options): Promise<S3Driver> {
 
   return {
     name: 's3',
-    conditionalWrites,
+    dialect,
     stat: translated(objects.stat),
     get: translated(objects.get),
     read: translated(async (key, range) => {

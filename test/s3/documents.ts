@@ -62,7 +62,8 @@ await withScratch(15, async (checks, { folder, log }) => {
     ['eu-central-1', blocksToRun('docs/s3.md', 1, 'AWS, with a key')],
     ['auto', blocksToRun('docs/s3.md', 1, 'Cloudflare R2')],
     ['us-east-1', blocksToRun('docs/s3.md', 1, 'Ceph Object Gateway')],
-    ['us-west-004', blocksToRun('docs/s3.md', 1, 'Backblaze B2')]
+    ['us-west-004', blocksToRun('docs/s3.md', 1, 'Backblaze B2')],
+    ['auto', blocksToRun('docs/s3.md', 1, 'Google Cloud Storage')]
   ] as const) {
     await checks.check(blocks[0]!.heading, async () => {
       const { endpoint, stop } = await provider(region)

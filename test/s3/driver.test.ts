@@ -33,7 +33,7 @@ t.test('a certificate of the server’s own', async t => {
   const missing = await fault(t, 'failed', openS3(settings({ caFile: `${caFile}-not` })))
   t.match(missing.message, /S3_CA_FILE\.$/)
   const driver = await openS3(settings({ caFile: undefined, insecureSkipVerify: true }))
-  t.equal(driver.conditionalWrites, true)
+  t.equal(driver.dialect.conditionalPuts, true)
   await driver.close()
   const plain = await fault(t, 'failed', openS3(settings({ endpoint: endpoint!.replace('https:', 'http:') })))
   t.match(plain.message, /S3_ENDPOINT\.$/)
@@ -48,7 +48,7 @@ t.test('a server that speaks no TLS', async t => {
 t.test('the server keeps to conditions, and the probe leaves nothing', async t => {
   const prefix = await scratchPrefix(t)
   const driver = await openS3(settings({ prefix }))
-  t.equal(driver.conditionalWrites, true)
+  t.equal(driver.dialect.conditionalPuts, true)
   t.same(await keysBelow(prefix), [])
   await driver.close()
 })

@@ -124,7 +124,7 @@ t.test('parts go out several at a time, and none is kept without those before it
 t.test('a server without conditional writes will do for one process', async t => {
   const conditional = ({ headers }: IncomingMessage) => !!(headers['if-none-match'] ?? headers['if-match'])
   const { driver, leftovers } = await proxied(t, {}, request => (conditional(request) ? 'unconditional' : undefined))
-  t.equal(driver.conditionalWrites, false)
+  t.equal(driver.dialect.conditionalPuts, false)
   const won = await Promise.all(
     Array.from({ length: 8 }, (_, i) => driver.put('race', Buffer.of(i), { ifAbsent: true }))
   )

@@ -30,6 +30,12 @@ export type Trouble =
   | 'stuck'
   | 'slow'
 
+/** A request that the proxy answers itself, with an error as S3 writes it. */
+export interface Refusal {
+  status: number
+  code: string
+}
+
 export interface S3Proxy {
   readonly url: string
   close(): void
@@ -42,7 +48,7 @@ const someBytes = 100
 /** A proxy on loopback before an S3 server. `trouble` is asked about each request as it comes. */
 export async function startProxy(
   endpoint: string,
-  trouble: (asked: IncomingMessage) => Trouble | undefined
+  trouble: (asked: IncomingMessage) => Trouble | Refusal | undefined
 ): Promise<S3Proxy> {
   const passOn = passOnTo(endpoint)
   const server = createServer((asked, answer) => {
@@ -86,8 +92,9 @@ async function meet(
   passOn: PassOn,
   asked: IncomingMessage,
   answer: ServerResponse,
-  trouble: Trouble | undefined
+  trouble: Trouble | Refusal | undefined
 ): Promise<void> {
+  if (typeof trouble === 'object') return refuse(asked, answer, trouble.status, trouble.code)
   if (trouble === 'busy') return refuse(asked, answer, 503, 'SlowDown')
   if (trouble === 'unconditional') return refuse(asked, answer, 501, 'NotImplemented')
   if (trouble === 'reset') return void asked.socket.resetAndDestroy()
@@ -117,7 +124,8 @@ async function meet(
 
 function refuse(asked: IncomingMessage, answer: ServerResponse, status: number, code: string): void {
   asked.resume()
-  answer.writeHead(status, { 'content-type': 'application/xml' }).end(`<Error><Code>${code}</Code></Error>`)
+  const date = new Date().toUTCString()
+  answer.writeHead(status, { 'content-type': 'application/xml', date }).end(`<Error><Code>${code}</Code></Error>`)
 }
 
 const halfOf = ({ headers }: IncomingMessage): number => Math.floor(Number(headers['content-length'] ?? someBytes) / 2)

@@ -4,6 +4,7 @@ import { NodeHttpHandler } from '@smithy/node-http-handler'
 import { StorageError } from '../driver.ts'
 import { createAgents } from './connections.ts'
 import { S3_DEFAULTS } from './defaults.ts'
+import { type Dialect, FULL_DIALECT, sendMd5 } from './dialect.ts'
 import { RequestFailed } from './errors.ts'
 
 type Encryption = 'AES256' | 'aws:kms' | 'aws:kms:dsse'
@@ -55,6 +56,8 @@ export interface Bucket {
   ageMs(modified: Date | undefined, now?: number): number
   /** What time it is by S3's own clock, to tell several ages as of one moment. */
   now(): number
+  /** What this server is able to do. The check at the start finds out. */
+  readonly dialect: Dialect
 }
 
 /** An idle connection is given up after this long, whether it stalls or a client is slow to read from it. */
@@ -67,6 +70,8 @@ export async function openBucket(options: BucketOptions): Promise<Bucket> {
   const { bucket: name, sse, kmsKeyId, storageClass, now = Date.now } = options
   const prefix = options.prefix ? `${options.prefix.replace(/^\/+|\/+$/g, '')}/` : ''
   const client = await createClient(options)
+  const dialect = { ...FULL_DIALECT }
+  sendMd5(client, dialect)
   let ahead = 0 // ms that S3's clock is ahead of this machine's; seconds are all that it tells
   client.middlewareStack.add(
     next => async args => {
@@ -81,6 +86,7 @@ export async function openBucket(options: BucketOptions): Promise<Bucket> {
   return {
     name,
     client,
+    dialect,
     at: key => ({ Bucket: name, Key: prefix + key }),
     keyOf: full => full.slice(prefix.length),
     encryption: { ...(sse && { ServerSideEncryption: sse }), ...(kmsKeyId && { SSEKMSKeyId: kmsKeyId }) },

@@ -1,18 +1,20 @@
 import { randomBytes } from 'node:crypto'
-import { DeleteObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3'
+import { ListObjectsV2Command } from '@aws-sdk/client-s3'
 import { StorageError } from '../driver.ts'
 import type { Bucket, BucketOptions } from './bucket.ts'
-import { isLost, patiently, RequestFailed } from './errors.ts'
+import { RequestFailed } from './errors.ts'
+import { seeBucket } from './objects.ts'
+import { completesConditionally, listsMultiparts, putsConditionally, tryDeletions } from './probes.ts'
 import { TEMPORARY } from './reserved.ts'
-import type { ConditionHeaders } from './writes.ts'
 
 /**
- * Tries the bucket: that it is there and may be listed, written and deleted in.
+ * Tries the bucket: that it exists and that the key may list, write, read and delete in it. Notes in the bucket's dialect
+ * what the server is able to do.
  *
- * @returns whether the server keeps to the conditions of writes (`If-None-Match`, `If-Match`)
- * @throws StorageError `failed`, in one sentence for the operator that names the variable to mend
+ * @throws StorageError `failed`, in one sentence for the operator that names the variable to correct
  */
-export async function checkBucket(bucket: Bucket, options: BucketOptions): Promise<boolean> {
+export async function checkBucket(bucket: Bucket, options: BucketOptions): Promise<void> {
+  const { client, dialect } = bucket
   const { Bucket, Key } = bucket.at('')
   const explained = async <T>(deed: string, work: Promise<T>): Promise<T> => {
     try {
@@ -22,29 +24,17 @@ export async function checkBucket(bucket: Bucket, options: BucketOptions): Promi
       throw new StorageError('failed', explain(error, deed, options), { cause: error })
     }
   }
-  await explained('list', bucket.client.send(new ListObjectsV2Command({ Bucket, Prefix: Key, MaxKeys: 1 })))
+  await explained('list', client.send(new ListObjectsV2Command({ Bucket, Prefix: Key, MaxKeys: 1 })))
+  await explained('read from', seeBucket(bucket))
   const key = TEMPORARY + randomBytes(8).toString('hex')
-  const conditional = await explained('write to', keepsConditions(bucket, key))
-  await explained('delete in', bucket.client.send(new DeleteObjectCommand(bucket.at(key))))
-  return conditional
-}
-
-async function keepsConditions(bucket: Bucket, key: string): Promise<boolean> {
-  const put = new PutObjectCommand({ ...bucket.at(key), ...bucket.encryption, Body: Buffer.from('probe') })
-  await patiently(() => bucket.client.send(put))
-  const conditions: ConditionHeaders[] = [{ IfNoneMatch: '*' }, { IfMatch: '"00000000000000000000000000000000"' }]
-  for (const condition of conditions) {
-    try {
-      await bucket.client.send(new PutObjectCommand({ ...put.input, ...condition }))
-      return false
-    } catch (error) {
-      // A server that has no such thing says 501, or that it does not know the header.
-      const unknown = error instanceof RequestFailed && (error.status === 501 || error.status === 400)
-      if (!isLost(error) && !unknown) throw error
-      if (unknown) return false
-    }
+  dialect.conditionalPuts = await explained('write to', putsConditionally(bucket, key))
+  try {
+    dialect.conditionalCompletes =
+      dialect.conditionalPuts && (await explained('upload in parts to', completesConditionally(bucket, key)))
+    dialect.listsMultiparts = await explained('list the uploads of', listsMultiparts(bucket, key))
+  } finally {
+    await explained('delete in', tryDeletions(bucket, key))
   }
-  return true
 }
 
 const SENTENCES: Readonly<Record<string, (bucket: string) => string>> = {

@@ -85,7 +85,9 @@ export const isPassing = (error: unknown): boolean =>
 function faultOf({ code, status = 0 }: RequestFailed): StorageFault {
   if (FULL.has(code) || status === 507) return 'full'
   // A bucket that was there at the start is away, not empty: its objects must not look as if they were missing.
-  if (AWAY.has(code) || code === 'NoSuchBucket' || status === 429 || status >= 500) return 'unavailable'
+  if (AWAY.has(code) || code === 'NoSuchBucket' || status === 429) return 'unavailable'
+  // What the server does not implement it will not do later either.
+  if (status >= 500 && status !== 501) return 'unavailable'
   return 'failed'
 }
 

@@ -10,7 +10,9 @@ import type { UploadRecord } from './record.ts'
 import type { Writes } from './writes.ts'
 
 /** S3's multipart uploads. They are made on the key of the object that they become, so that nothing is ever copied. */
-export function createMultiparts({ client, at, name, encryption, contentClass }: Bucket, writes: Writes) {
+export function createMultiparts(bucket: Bucket, writes: Writes) {
+  const { client, at, name, encryption, contentClass, dialect } = bucket
+
   /** There may be none. */
   async function abort(key: string, multipart: string): Promise<void> {
     try {
@@ -29,8 +31,18 @@ export function createMultiparts({ client, at, name, encryption, contentClass }:
       return { multipart: answer.UploadId ?? '', repeated: (answer.$metadata.attempts ?? 1) > 1 }
     },
 
-    /** Ends every multipart upload of a key but one, also those that no record names. */
-    abortAll: async (key: string, kept?: string): Promise<void> => {
+    /**
+     * Ends every multipart upload of a key but `kept`, also those that no record names. Where the key may not list them
+     * only `known` is ended; a lifecycle rule ends the others (docs/s3.md).
+     */
+    abortAll: async (
+      key: string,
+      { kept, known }: { kept?: string; known?: string | undefined } = {}
+    ): Promise<void> => {
+      if (!dialect.listsMultiparts) {
+        if (known) await abort(key, known)
+        return
+      }
       const { Key } = at(key)
       // Some servers list the uploads of an exact key alone.
       const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: name, Prefix: Key }))

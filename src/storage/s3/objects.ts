@@ -1,23 +1,15 @@
-import {
-  DeleteObjectCommand,
-  DeleteObjectsCommand,
-  GetObjectCommand,
-  HeadBucketCommand,
-  HeadObjectCommand,
-  PutObjectCommand
-} from '@aws-sdk/client-s3'
+import { GetObjectCommand, HeadObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import type { Buffers } from '../buffers.ts'
 import { type ByteRange, type ObjectBody, type ObjectStat, type ObjectStore, StorageError } from '../driver.ts'
 import { collect, readBody } from './body.ts'
 import type { Bucket } from './bucket.ts'
-import { isAbsent, isOutOfRange, patiently, RequestFailed } from './errors.ts'
+import { isAbsent, isOutOfRange, patiently } from './errors.ts'
 import { list } from './listing.ts'
-import { ordinary } from './reserved.ts'
+import { remove } from './removal.ts'
+import { ordinary, TEMPORARY } from './reserved.ts'
 import type { Writes } from './writes.ts'
 
-/** Most keys that one DeleteObjects takes. */
-const BATCH = 1000
 /** How long a bucket that was seen is taken to be there. */
 const SEEN_MS = 5000
 
@@ -61,7 +53,7 @@ export function createObjects(bucket: Bucket, writes: Writes, buffers: Buffers):
       )
       return written !== undefined
     },
-    delete: (keys, { ordered = false } = {}) => remove(bucket, keys.map(ordinary), ordered),
+    delete: (keys, { ordered = false } = {}) => remove(bucket, keys.map(ordinary), { ordered }),
     url: async (key, { expiresMs }) =>
       getSignedUrl(bucket.client, new GetObjectCommand(bucket.at(ordinary(key))), {
         expiresIn: Math.max(1, Math.floor(expiresMs / 1000))
@@ -89,12 +81,17 @@ export function createStat(bucket: Bucket): Stat {
   }
 }
 
-async function seeBucket({ client, name }: Bucket): Promise<void> {
+/**
+ * Reads a key that never exists: the answer to a GET names what is missing, and it takes no right that the driver does not
+ * need anyway. HeadBucket does: some keys may use the objects of a bucket alone.
+ *
+ * @throws RequestFailed when the bucket is gone, or may not be read
+ */
+export async function seeBucket({ client, at }: Bucket): Promise<void> {
   try {
-    await client.send(new HeadBucketCommand({ Bucket: name }))
+    await collect(await client.send(new GetObjectCommand(at(`${TEMPORARY}none`))))
   } catch (error) {
     if (!isAbsent(error)) throw error
-    throw new RequestFailed('HeadBucket', { code: 'NoSuchBucket', message: 'the bucket is gone' })
   }
 }
 
@@ -102,26 +99,4 @@ async function seeBucket({ client, name }: Bucket): Promise<void> {
 function outOfRange(stat: ObjectStat | undefined, { start, end }: ByteRange): undefined {
   if (!stat) return undefined
   throw new StorageError('range', `bytes ${start}-${end} of ${stat.size}`, { size: stat.size })
-}
-
-/** Deletes keys: in batches, or in their order and so one by one. */
-export async function remove(bucket: Bucket, keys: readonly string[], ordered = false): Promise<void> {
-  if (ordered || keys.length === 1) {
-    for (const key of keys) await bucket.client.send(new DeleteObjectCommand(bucket.at(key)))
-    return
-  }
-  for (let at = 0; at < keys.length; at += BATCH) {
-    const batch = keys.slice(at, at + BATCH)
-    await patiently(() => removeBatch(bucket, batch))
-  }
-}
-
-async function removeBatch(bucket: Bucket, keys: string[]): Promise<void> {
-  const Objects = keys.map(key => ({ Key: bucket.at(key).Key }))
-  const answer = await bucket.client.send(
-    new DeleteObjectsCommand({ Bucket: bucket.name, Delete: { Quiet: true, Objects } })
-  )
-  // The answer is 200 even if nothing was deleted.
-  const [failure] = (answer.Errors ?? []).filter(({ Code }) => Code !== 'NoSuchKey')
-  if (failure) throw new RequestFailed('DeleteObjects', { code: failure.Code, message: failure.Message })
 }

@@ -3,10 +3,11 @@ import type { Bucket } from './bucket.ts'
 import { createHolding } from './holding.ts'
 import { pages } from './listing.ts'
 import { createMultiparts } from './multipart.ts'
-import { createStat, remove } from './objects.ts'
+import { createStat } from './objects.ts'
 import type { Budget, PartPlan } from './parts.ts'
 import { createPieces, sizeOfRun } from './pieces.ts'
 import { conflict, createRecords, isAs, isConflict, type Stored, sizeOf, stateOf, type UploadRecord } from './record.ts'
+import { remove } from './removal.ts'
 import { ordinary, recordKey, tailsOf, UPLOADS } from './reserved.ts'
 import type { Writes } from './writes.ts'
 import { type Beginning, createWriting } from './writing.ts'
@@ -16,7 +17,10 @@ const ABORT_TRIES = 100
 
 export interface UploadOptions {
   bucket: Bucket
+  /** How objects are written. */
   writes: Writes
+  /** How multipart uploads are completed. */
+  completions: Writes
   budget: Budget
   plan: PartPlan
 }
@@ -32,11 +36,11 @@ export type BucketUploads = Omit<UploadStore, 'append'> & {
 }
 
 /** Uploads: a record, multipart uploads on the final key, and tails (docs/storage.md). */
-export function createUploads({ bucket, writes, budget, plan }: UploadOptions): BucketUploads {
+export function createUploads({ bucket, writes, completions, budget, plan }: UploadOptions): BucketUploads {
   const records = createRecords(bucket, writes)
   const pieces = createPieces(bucket, writes)
   const holding = createHolding()
-  const multiparts = createMultiparts(bucket, writes)
+  const multiparts = createMultiparts(bucket, completions)
   const tools = { records, pieces, multiparts }
   const stat = createStat(bucket)
 
@@ -179,7 +183,7 @@ export function createUploads({ bucket, writes, budget, plan }: UploadOptions): 
   }
 
   async function abortLeft({ key, multipart, open }: UploadRecord): Promise<void> {
-    if (multipart || open) await multiparts.abortAll(key)
+    if (multipart || open) await multiparts.abortAll(key, { known: multipart })
   }
 
   async function* listUploads(): ReturnType<UploadStore['listUploads']> {

@@ -94,7 +94,7 @@ export function createWriting(tools: WritingTools, id: string, beginning: Beginn
     obsolete.push(...run.tails)
     await save({ parts: [...record.parts, part], tails: [], next: part.number + 1 })
     // Not before the record names it: until then the other one might be another writer's.
-    if (created?.repeated) await multiparts.abortAll(record.key, created.multipart)
+    if (created?.repeated) await multiparts.abortAll(record.key, { kept: created.multipart })
     share.hold(-part.size + run.tails.reduce((sum, { size }) => sum + size, 0))
   }
 

@@ -102,7 +102,7 @@ async function accessControl(app: FastifyInstance, options: AccessPluginOptions)
   app.decorateRequest('readable', function (this: FastifyRequest) {
     return access.readable(this.caller!, this.routeOptions.config.action === 'catalog')
   })
-  const identify = async (request: FastifyRequest, proof: Proof | undefined, certified?: string): Promise<Caller> => {
+  const identify = async (request: FastifyRequest, proof: Proof | undefined, certified?: Caller): Promise<Caller> => {
     if (proof && 'user' in proof && access.knows(proof.user)) request.claimedUser = proof.user
     return (request.caller = await access.identify(proof, certified, () => addressOf(request)))
   }
@@ -117,7 +117,7 @@ async function accessControl(app: FastifyInstance, options: AccessPluginOptions)
   app.addHook('onRequest', async (request: FastifyRequest, reply: FastifyReply) => {
     if (request.is404) return
     await challenged(request, reply, options, async () => {
-      const certified = settings.certificates ? certificateUser(request.raw.socket) : undefined
+      const certified = settings.certificates ? certificateUser(request.raw.socket, now()) : undefined
       const caller = await identify(request, parseAuthorization(request.headers.authorization), certified)
       access.check(caller, request.routeOptions.config.action!, repositoryOf(request))
     })

@@ -59,10 +59,10 @@ export function createAccess({ logins, knows, certificates, attempts, tokens, po
    */
   async function identify(
     proof: Proof | undefined,
-    certified: string | undefined,
+    certified: Caller | undefined,
     address: () => string
   ): Promise<Caller> {
-    if (!proof) return certified === undefined ? ANONYMOUS : { user: certified }
+    if (!proof) return certified ?? ANONYMOUS
     if ('token' in proof) {
       if (!tokens) throw new RegistryError('unauthorized')
       return tokens.verify(proof.token)

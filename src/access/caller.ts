@@ -21,6 +21,11 @@ export interface Caller {
   claims?: Claims
   /** All that they may do, whatever the policy says. Undefined: what the policy says. */
   rights?: Policy
+  /**
+   * When what they have proved who they are with ends, in ms since 1970: a robot, an ID token, a certificate. Nothing that
+   * they get for it is good any longer. Undefined: it has no end.
+   */
+  ends?: number
   /** They came with a token, which lets them do this at most. */
   grants?: Grants
 }

@@ -62,6 +62,11 @@ function createReader({ user, groups = [], required }: OidcIssuer): (payload: JW
     const claims = claimsOf(payload)
     const [name, ...others] = expandTemplate(user, claims)
     if (!isMet(claims) || name === undefined || others.length > 0) throw invalidToken()
-    return { user: name, groups: groups.flatMap(group => expandTemplate(group, claims)), claims }
+    return {
+      user: name,
+      groups: groups.flatMap(group => expandTemplate(group, claims)),
+      claims,
+      ends: payload.exp! * 1000
+    }
   }
 }

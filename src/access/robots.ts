@@ -77,10 +77,11 @@ export function createRobotLogin({ robots, notes, log, now, steady }: RobotLogin
       wrong.set(id, true) // for ever: no two tokens are the same
       return undefined
     }
-    const { name, repositories, actions } = robot
+    const { name, repositories, actions, expires } = robot
     const rights = createPolicy({ rules: [{ anonymous: true, repositories, actions }] })
     // No user of the password file has a colon in its name.
-    const found = { robot, caller: { user: `token:${name}`, rights }, asked }
+    const caller = { user: `token:${name}`, rights, ...(expires !== undefined && { ends: expires }) }
+    const found = { robot, caller, asked }
     known.set(id, found)
     return found
   }

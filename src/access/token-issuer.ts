@@ -5,7 +5,7 @@ import type { Caller } from './caller.ts'
 import { createPolicy, type Rule } from './policy.ts'
 import { type Access, grantsOf, scopeText } from './scope.ts'
 import { type TokenKey, type TokenKeys, thumbprint } from './token-keys.ts'
-import { createVerifier } from './token-verifier.ts'
+import { createVerifier, invalidToken } from './token-verifier.ts'
 
 /** The `iss` of our own tokens. */
 const ISSUER = 'marina-distribution'
@@ -52,13 +52,18 @@ export function createIssuer({ keys, service, lifetimeMs, leewayMs, now }: Issue
     read: ownerOf
   })
 
-  /** A token for somebody who has said who they are, or for anybody. Throws `request-invalid` where it gets too long. */
-  async function issue({ user, groups, claims, rights }: Caller, access: readonly Access[]): Promise<IssuedToken> {
+  /**
+   * A token for somebody who has said who they are, or for anybody, which ends no later than what they have proved that
+   * with. Throws `request-invalid` where it gets too long, `unauthorized` where that proof ends now.
+   */
+  async function issue(caller: Caller, access: readonly Access[]): Promise<IssuedToken> {
+    const { user, groups, claims, rights, ends } = caller
     const { newest } = await keys()
     const key = parsePrivateKey(newest)
     const issuedAt = Math.floor(now() / 1000)
-    const expiresIn = Math.floor(lifetimeMs / 1000)
-    const token = await new SignJWT({ access, groups, claims, rights: rights?.rules })
+    const expiresIn = Math.min(Math.floor(lifetimeMs / 1000), Math.floor((ends ?? Infinity) / 1000) - issuedAt)
+    if (expiresIn < 1) throw invalidToken()
+    const token = await new SignJWT({ access, groups, claims, rights: rights?.rules, ends })
       .setProtectedHeader({ alg: 'EdDSA', typ: 'JWT', kid: thumbprint(createPublicKey(key)) })
       .setIssuer(ISSUER)
       .setAudience(service)
@@ -72,18 +77,29 @@ export function createIssuer({ keys, service, lifetimeMs, leewayMs, now }: Issue
     return { token, expiresIn, issuedAt: new Date(issuedAt * 1000), scope: access.map(scopeText).join(' ') }
   }
 
-  /** Whose token it is, and what it grants. Throws `unauthorized` where it is not ours or not valid now. */
-  return { issue, verify: verifier.verify }
+  /**
+   * Whose token it is, and what it grants. Throws `unauthorized` where it is not ours or not valid now. `AUTH_TOKEN_LEEWAY`
+   * is for clocks of processes that differ: it lengthens the life of a token, and of no robot.
+   */
+  async function verify(token: string): Promise<Caller> {
+    const caller = await verifier.verify(token)
+    if (caller.ends !== undefined && caller.ends <= now()) throw invalidToken()
+    return caller
+  }
+
+  return { issue, verify }
 }
 
 /** What the policy may want to know is in the token, and robots' own rights are, as their records may be gone. */
 function ownerOf(payload: JWTPayload): Caller {
-  const { groups, claims, rights } = payload as Pick<Caller, 'groups' | 'claims'> & { rights?: readonly Rule[] }
+  type Owner = Pick<Caller, 'groups' | 'claims' | 'ends'> & { rights?: readonly Rule[] }
+  const { groups, claims, rights, ends } = payload as Owner
   return {
     ...callerOf(payload),
     ...(groups && { groups }),
     ...(claims && { claims }),
-    ...(rights && { rights: createPolicy({ rules: rights }) })
+    ...(rights && { rights: createPolicy({ rules: rights }) }),
+    ...(ends !== undefined && { ends })
   }
 }
 

@@ -11,6 +11,7 @@ import { refused, told } from '../support/answers.ts'
 import { basic, clientOf, htpasswdOf, passwordOf, withHeaders } from '../support/callers.ts'
 import { type Answer, createClient, parse, type Send } from '../support/client.ts'
 import { digestOf, random } from '../support/images.ts'
+import { jobs, openIdIssuer } from '../support/oidc.ts'
 import { keysIn, onEachDriver, openRegistry, type Settings } from '../support/registry.ts'
 import { challengeIn, withTokens } from '../support/tokens.ts'
 
@@ -297,6 +298,50 @@ t.test('robots get tokens too, for what they may at most', async t => {
   refused(t, await client.get('/v2/team/app/tags/list'), 403, 'DENIED', 'what another token would not help with')
   t.match(events[0], { event: 'login', outcome: 'done', user: 'token:ci' })
   t.match(events.at(-1), { event: 'tags.list', outcome: 'denied', user: 'token:ci', repository: 'team/app' })
+})
+
+t.test('15.7: a token ends no later than the robot or the ID token that it was got with', async t => {
+  let now = Date.UTC(2026, 5)
+  const clock = { now: () => now }
+  const issuer = await openIdIssuer(clock.now)
+  t.teardown(() => issuer.close())
+  const oidc = `issuers:
+  - {issuer: '${issuer.url}', audience: registry.example.com, user: 'job:{repository}', required: {repository: acme/*}}`
+  const policy = "rules: [{users: ['*'], repositories: ['**'], actions: ['*']}]"
+  const folder = t.testdir({ oidc, policy })
+  const tokens = { ...TOKENS, lifetimeMs: DAY, leewayMs: 60_000 }
+  const access = {
+    policyFile: join(folder, 'policy'),
+    anonymous: 'none' as const,
+    robots: true,
+    oidc: { file: join(folder, 'oidc'), leewayMs: 60_000 },
+    tokens
+  }
+  const storage = createMemory(clock)
+  const [short, endless] = [makeToken(), makeToken()]
+  const robot = { repositories: ['**'], actions: ['pull' as const, 'push' as const], created: now }
+  await createRobots(storage).create(hashOf(short), { name: 'short', ...robot, expires: now + 60_500 })
+  await createRobots(storage).create(hashOf(endless), { name: 'endless', ...robot })
+  const { send } = await openRegistry(t, storage, { access, ...clock })
+  const get = (password: string) => send('GET', '/v2/token?scope=repository:a:*', { headers: basic('u', password) })
+  const [ofShort, ofEndless] = [await get(short), await get(endless)]
+  const job = await issuer.token(jobs.github) // for 300 s
+  const ofJob = await get(job)
+  const statuses = async () =>
+    Promise.all(
+      [ofShort, ofJob, ofEndless].map(async answer => (await withToken(send, answer).get('/v2/a/tags/list')).status)
+    )
+  t.strictSame(
+    [ofShort, ofJob, ofEndless].map(answer => parse(answer).expires_in),
+    [60, 300, DAY / 1000]
+  )
+  t.equal(claimsOf(parse(ofShort).token).exp, Math.floor(now / 1000) + 60)
+  t.strictSame(await statuses(), [404, 404, 404])
+  now += 60_500
+  t.strictSame(await statuses(), [401, 404, 404], 'no leeway lengthens the life of a robot')
+  now += 239_500
+  t.strictSame(await statuses(), [401, 401, 404])
+  told(t, await get(job), 401, {}, 'an ID token that is taken for the leeway alone gets none')
 })
 
 t.test('the audit log has each login, and each that failed', async t => {

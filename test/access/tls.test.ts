@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { copyFileSync, writeFileSync } from 'node:fs'
-import { request } from 'node:https'
+import { Agent, type RequestOptions, request } from 'node:https'
 import { type AddressInfo, connect as connectPlain, createServer } from 'node:net'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
@@ -14,12 +14,12 @@ import { createMemory } from '../../src/storage/memory.ts'
 import { holds, refused, told } from '../support/answers.ts'
 import { basic, htpasswdOf, passwordOf } from '../support/callers.ts'
 import { type Authority, createAuthority } from '../support/certificates.ts'
-import { createClient, type Send } from '../support/client.ts'
+import { createClient, parse, type Send } from '../support/client.ts'
 import { random } from '../support/images.ts'
 import { openRegistry } from '../support/registry.ts'
 
 /** Requests over TLS, each over a connection of its own. */
-function overTls(port: number, options: ConnectionOptions): Send {
+function overTls(port: number, options: RequestOptions): Send {
   return async (method, path, { headers = {}, body } = {}) => {
     const length = body ? { 'content-length': body.length } : {}
     const sent = request({ port, method, path, agent: false, headers: { ...length, ...headers }, ...options })
@@ -33,12 +33,12 @@ interface Opened {
   authority: Authority
   files: { certFile: string; keyFile: string; clientCaFile?: string }
   port: number
-  send(options?: ConnectionOptions): Send
+  send(options?: RequestOptions): Send
 }
 
 async function open(
   t: Test,
-  { access, mutual = false }: { access?: AccessSettings; mutual?: boolean } = {}
+  { access, mutual = false, now }: { access?: AccessSettings; mutual?: boolean; now?: () => number } = {}
 ): Promise<Opened> {
   const folder = t.testdir({})
   const authority = createAuthority(join(folder, 'ca'))
@@ -47,11 +47,11 @@ async function open(
   copyFileSync(issued.certFile, files.certFile)
   copyFileSync(issued.keyFile, files.keyFile)
   const tls = { ...files, ...(mutual && { clientCaFile: authority.caFile }) }
-  const { app } = await openRegistry(t, createMemory(), { tls, ...(access && { access }) })
+  const { app } = await openRegistry(t, createMemory(), { tls, ...(access && { access }), ...(now && { now }) })
   const address = await app.listen({ port: 0, host: '127.0.0.1' })
   t.match(address, /^https:/)
   const { port } = app.server.address() as AddressInfo
-  const send = (options: ConnectionOptions = {}) => overTls(port, { ca: authority.ca, ...options })
+  const send = (options: RequestOptions = {}) => overTls(port, { ca: authority.ca, ...options })
   return { authority, files: tls, port, send }
 }
 
@@ -175,6 +175,27 @@ t.test('a renewed certificate is taken up without a restart, and nothing while i
   writeFileSync(files.keyFile, renewed.key)
   for (let tries = 0; tries < 100 && (await serial()) === before; tries++) await sleep(100)
   t.not(await serial(), before)
+})
+
+t.test('15.7: neither a token nor a connection outlives the certificate', async t => {
+  let shift = 0
+  const tokens = { service: 'r', leewayMs: 60_000, lifetimeMs: 24 * 3600e3 }
+  const access = { anonymous: 'none' as const, certificates: true, tokens }
+  const { authority, send } = await open(t, { access, mutual: true, now: () => Date.now() + shift })
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  t.teardown(() => agent.destroy())
+  const { cert, key } = authority.issue('robot')
+  const ends = Date.parse(new X509Certificate(cert).validTo)
+  const robot = send({ cert, key, agent })
+  told(t, await robot('GET', '/v2/'), 200, {}, 'logged in')
+  shift = ends - Date.now() - 600_000
+  const { token, expires_in } = parse(await robot('GET', '/v2/token'))
+  t.ok(Number(expires_in) > 590 && Number(expires_in) <= 600, `a token of ${expires_in} s`)
+  const headers = { authorization: `Bearer ${token}` }
+  told(t, await send()('GET', '/v2/', { headers }), 200, {}, 'the token')
+  shift += 600_000
+  told(t, await robot('GET', '/v2/'), 401, {}, 'the connection that was opened with it')
+  told(t, await send()('GET', '/v2/', { headers }), 401, {}, 'the token')
 })
 
 t.test("a client's certificate tells its user", async t => {

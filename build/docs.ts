@@ -42,7 +42,8 @@ function registryNamesTable(): string {
   const rows = Object.entries(registryNames).map(([name, { becomes = {}, allowed, unneeded }]) => {
     const ours = Object.keys(becomes).map(variable => `\`${variable}\``)
     const what = unneeded === undefined ? ours.join(' and ') : `not needed: ${unneeded}`
-    return `| \`${name}\` | ${what}${allowed === undefined ? '' : `, from ${allowed}`} |`
+    const how = unneeded === undefined ? ', from ' : '; allowed: '
+    return `| \`${name}\` | ${what}${allowed === undefined ? '' : how + allowed} |`
   })
   return ['| Name | Becomes |', '|---|---|', ...rows].join('\n')
 }

@@ -2,13 +2,12 @@ import { type AccessSettings, auditVariables, readAccess } from './config/access
 import { generalVariables } from './config/general.ts'
 import { type LimitSettings, quotaVariables, readLimits } from './config/limits.ts'
 import { metricsVariables } from './config/metrics.ts'
-import { type UnknownNames, unknownNames } from './config/names.ts'
-import { createReader } from './config/reader.ts'
-import { registryNames } from './config/registry-names.ts'
+import { unknownNames } from './config/names.ts'
+import { createReader, type Reader } from './config/reader.ts'
+import { withoutMaps } from './config/registry-maps.ts'
 import { registryProblems } from './config/registry-report.ts'
 import { readS3, type S3StorageSettings } from './config/s3.ts'
-import { ConfigSchema, s3VariableNames, variableNames } from './config/schema.ts'
-import { fileNameOf } from './config/sources.ts'
+import { s3VariableNames } from './config/schema.ts'
 import { readTlsSettings, type TlsSettings } from './config/tls.ts'
 import { readTracing, type TracingSettings } from './config/tracing.ts'
 import type { Settings } from './config/values.ts'
@@ -42,7 +41,8 @@ export class ConfigError extends Error {
 }
 
 /** Reads every variable of the environment; throws one `ConfigError` that holds all problems. */
-export function loadConfig(env: NodeJS.ProcessEnv): Config {
+export function loadConfig(environment: NodeJS.ProcessEnv): Config {
+  const env = withoutMaps(environment)
   const reader = createReader(env)
   const config: Config = reader.settings(topLevel)
   if (config.storageDriver === 's3') Object.assign(config, readS3(reader))
@@ -54,15 +54,21 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
   if (limits) config.limits = limits
   const tls = readTlsSettings(reader)
   if (tls) config.tls = tls
-  const problems = [...lookForUnknownNames(env).problems, ...reader.problems, ...registryProblems(env, reader)]
+  const problems = [
+    ...unknownNames(env, strangers(reader)).problems,
+    ...reader.problems,
+    ...registryProblems(env, reader)
+  ]
   if (problems.length > 0) throw new ConfigError(problems)
   return config
 }
 
 /** Lines about variables that look like settings of the registry and have no effect. */
-export function configWarnings(env: NodeJS.ProcessEnv): string[] {
-  const { warnings } = lookForUnknownNames(env)
-  const { read, sourceOf } = createReader(env)
+export function configWarnings(environment: NodeJS.ProcessEnv): string[] {
+  const env = withoutMaps(environment)
+  const reader = createReader(env)
+  const { read, sourceOf } = reader
+  const { warnings } = unknownNames(env, strangers(reader))
   if (read('STORAGE_DRIVER') === 's3') return warnings
   // The names that are the AWS SDK's are often there for other programs.
   const set = s3VariableNames.map(name => sourceOf(name)?.name ?? '')
@@ -74,8 +80,7 @@ export function configWarnings(env: NodeJS.ProcessEnv): string[] {
 /** The settings of an empty environment: a base for embedders and tests. */
 export const defaults: Readonly<Config> = Object.freeze(loadConfig({}))
 
-function lookForUnknownNames(env: NodeJS.ProcessEnv): UnknownNames {
-  const aliases = Object.values(ConfigSchema.properties).flatMap(variable => variable.alias ?? [])
-  const files = variableNames.filter(name => ConfigSchema.properties[name].secret).map(fileNameOf)
-  return unknownNames(env, [...variableNames, ...aliases, ...files, ...Object.keys(registryNames)])
+/** Names of other programs that look like ours. */
+function strangers({ read }: Reader): readonly string[] {
+  return read('ALLOW_UNKNOWN_VARIABLES')
 }

@@ -12,7 +12,7 @@ export class StartError extends Error {
 export async function listen(app: Pick<FastifyInstance, 'listen'>, config: Config): Promise<void> {
   const place = placeOf(config)
   const told = (url: string) => `listening at ${url}, content in ${place}, version ${version}`
-  await listenAt(config.host, 'PORT', config.port, host =>
+  await listenAt({ name: 'HOST', host: config.host }, 'PORT', config.port, host =>
     app.listen({ port: config.port, host, listenTextResolver: told })
   )
 }
@@ -21,15 +21,16 @@ export async function listen(app: Pick<FastifyInstance, 'listen'>, config: Confi
 export async function listenForMonitors(
   monitor: FastifyInstance,
   log: FastifyInstance['log'],
-  { metricsPort: port = 0, host }: Config
+  { metricsPort: port = 0, metricsHost, host }: Config
 ): Promise<void> {
-  const url = await listenAt(host, 'METRICS_PORT', port, host => monitor.listen({ port, host }))
+  const at = { name: metricsHost === undefined ? 'HOST' : 'METRICS_HOST', host: metricsHost ?? host }
+  const url = await listenAt(at, 'METRICS_PORT', port, host => monitor.listen({ port, host }))
   log.info(`metrics at ${url}/metrics`)
 }
 
 /** Listens on an address of the configuration. Throws StartError where that can't be, in words about the variable. */
 async function listenAt(
-  host: string,
+  { name, host }: { name: string; host: string },
   variable: string,
   port: number,
   listen: (host: string) => Promise<string>
@@ -42,7 +43,7 @@ async function listenAt(
       return listen('0.0.0.0')
     })
   } catch (error) {
-    throw startError(error, variable, port, host)
+    throw startError(error, variable, port, { name, host })
   }
 }
 
@@ -52,7 +53,12 @@ function placeOf({ s3, storagePath }: Config): string {
   return `bucket ${bucket}${prefix ? `, below ${prefix},` : ''} at ${endpoint ?? `AWS in ${region}`}`
 }
 
-function startError(error: unknown, variable: string, port: number, host: string): unknown {
+function startError(
+  error: unknown,
+  variable: string,
+  port: number,
+  { name, host }: { name: string; host: string }
+): unknown {
   switch (code(error)) {
     case 'EADDRINUSE':
       return new StartError(
@@ -69,9 +75,12 @@ function startError(error: unknown, variable: string, port: number, host: string
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
     case 'EINVAL':
-      return new StartError(`HOST is ${JSON.stringify(host)}; allowed: an address of this machine, or \`::\` for all`, {
-        cause: error
-      })
+      return new StartError(
+        `${name} is ${JSON.stringify(host)}; allowed: an address of this machine, or \`::\` for all`,
+        {
+          cause: error
+        }
+      )
     default:
       return error
   }

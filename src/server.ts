@@ -1,4 +1,5 @@
 import cluster from 'node:cluster'
+import { reportAnonymousWrites } from './anonymous-writes.ts'
 import { processMetrics } from './app.ts'
 import { registryNote } from './config/registry-report.ts'
 import { type Config, configWarnings, loadConfig } from './config.ts'
@@ -17,30 +18,34 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   // Other programs that fork, such as process managers, have workers of their own.
   if (cluster.isWorker && env[WORKER_SLOT] !== undefined)
     return (await import('./workers/worker.ts')).serveAsWorker(config, env)
-  const log = config.workers === 1 ? await serveAlone(config) : await serveByWorkers(config)
-  const note = registryNote(env)
-  if (note !== undefined) log.info({}, note)
-  for (const warning of configWarnings(env)) log.warn({}, warning)
+  const report = (log: RegistryLog): void => {
+    const note = registryNote(env)
+    if (note !== undefined) log.info({}, note)
+    for (const warning of configWarnings(env)) log.warn({}, warning)
+  }
+  if (config.workers === 1) await serveAlone(config, report)
+  else await (await import('./workers/primary.ts')).servePrimary(config, report)
 }
 
-async function serveByWorkers(config: Config): Promise<RegistryLog> {
-  return (await import('./workers/primary.ts')).servePrimary(config)
-}
-
-/** Serves in this process. */
-async function serveAlone(config: Config): Promise<RegistryLog> {
+/**
+ * Serves in this process.
+ *
+ * @param report what to log before anything else
+ */
+async function serveAlone(config: Config, report: (log: RegistryLog) => void): Promise<void> {
   const metrics = config.metricsPort === undefined ? undefined : await processMetrics()
   const app = await build(config, metrics)
+  report(app.log)
   const monitor = metrics && createMonitor({ exposition: metrics, ready: () => isReady(app) })
   // Before listening: as process 1 of a container, a process without a handler would not hear SIGTERM at all. The monitor
   // goes last, so that probes are told that the app is closing.
   endGracefully(app, config, { last: async () => monitor?.close() })
   try {
     await listen(app, config)
+    reportAnonymousWrites(app, config)
     if (monitor) await listenForMonitors(monitor, app.log, config)
   } catch (error) {
     await app.close()
     throw error
   }
-  return app.log
 }

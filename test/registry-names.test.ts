@@ -10,7 +10,10 @@ import { createAuthority } from './support/certificates.ts'
 const HASH = '$2y$05$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy'
 const S3 = { REGISTRY_STORAGE: 's3', REGISTRY_STORAGE_S3_BUCKET: 'images', REGISTRY_STORAGE_S3_REGION: 'eu-central-1' }
 
-const isTriedApart = (name: string): boolean => /^REGISTRY_(STORAGE_(S3|REDIRECT)|AUTH_TOKEN)_/.test(name)
+const isTriedApart = (name: string): boolean =>
+  /^REGISTRY_(STORAGE_(S3|REDIRECT)|AUTH_TOKEN|HTTP_DEBUG|HTTP_TLS_(CLIENTCAS|MINIMUM)|LOG_ACCESSLOG|STORAGE_MAINTENANCE_UPLOAD)/.test(
+    name
+  )
 
 function problemsOf(env: NodeJS.ProcessEnv): readonly string[] {
   try {
@@ -170,14 +173,13 @@ t.test('near misses stop the start, other names warn, and Kubernetes is let be',
   for (const [name, meant] of [
     ['REGISTRY_HTTP_ADRR', 'REGISTRY_HTTP_ADDR'],
     ['REGISTRY_STORAGE_FILESYSTEM_ROOTDIR', undefined],
-    ['REGISTRY_STORAGE_FILESYTEM_ROOTDIRECTORY', 'REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY'],
     ['REGISTRY_STORAGE_DELETE_ENABLE', 'REGISTRY_STORAGE_DELETE_ENABLED'],
     ['REGISTRY_HTTP_HEADERS_ACCESS-CONTROL-ALLOW-ORIGIN', 'REGISTRY_HTTP_HEADERS_Access-Control-Allow-Origin'],
     ['REGISTRY_PATH', undefined],
-    ['REGISTRY_PROXY_REMOTEURL', undefined]
+    ['REGISTRY_NOTIFICATIONS_ENDPOINTS', undefined]
   ] as const) {
     if (meant !== undefined) {
-      t.match(problemsOf({ [name]: 'x' }), [new RegExp(`^${name} is set, .*; allowed: ${meant}, `)])
+      t.match(problemsOf({ [name]: 'x' }), [new RegExp(`^unknown variable ${name}; did you mean ${meant}\\? `)])
       continue
     }
     t.strictSame(problemsOf({ [name]: 'x' }), [])
@@ -195,6 +197,114 @@ t.test('near misses stop the start, other names warn, and Kubernetes is let be',
   }
   t.strictSame(loadConfig(service), defaults)
   t.strictSame(configWarnings(service), [])
+})
+
+t.test('15.14: a security setting that is not served stops the start', async t => {
+  for (const [name, value] of [
+    ['REGISTRY_PROXY_REMOTEURL', 'https://registry-1.docker.io'],
+    ['REGISTRY_PROXY_TTL', '24h'],
+    ['REGISTRY_PROXY', '{"remoteurl":"https://registry-1.docker.io"}'],
+    ['REGISTRY_HTTP_TLS_CIPHERSUITES', '[TLS_AES_256_GCM_SHA384]'],
+    ['REGISTRY_HTTP_TLS_CLIENTAUTH', 'require-any-client-cert'],
+    ['REGISTRY_HTTP_TLS_LETSENCRYPT_EMAIL', 'a@b.example'],
+    ['REGISTRY_AUTH_SILLY_REALM', 'x'],
+    ['REGISTRY_AUTH_TOKEN_SIGNINGALGORITHMS', '[RS256]'],
+    ['REGISTRY_STORAGE_S3_USEFIPSENDPOINT', 'true'],
+    ['REGISTRY_STORAGE_MAINTENANCE_READONLY', 'true'],
+    ['REGISTRY_STORAGE_MAINTENANCE_READONLY', '{"enabled":'],
+    ['REGISTRY_STORAGE_DELETE', 'false']
+  ] as const) {
+    t.match(problemsOf({ [name]: value }), [
+      /^REGISTRY_\w+ is set, and this registry does not serve that setting; \(allowed: ALLOW_UNKNOWN_VARIABLES=REGISTRY_\w+, which/
+    ])
+    const strangers = ['REGISTRY_PROXY_REMOTEURL', name].join(',')
+    t.strictSame(problemsOf({ [name]: value, ALLOW_UNKNOWN_VARIABLES: strangers }), [], name)
+  }
+  for (const [name, value] of [
+    ['REGISTRY_HTTP_TLS_MINIMUMTLS', 'tls1.3'],
+    ['REGISTRY_STORAGE_S3_SECURE', 'false'],
+    ['REGISTRY_STORAGE_S3_OBJECTACL', 'public-read'],
+    ['REGISTRY_AUTH_TOKEN_AUTOREDIRECT', 'true']
+  ] as const) {
+    t.match(problemsOf({ [name]: value }), [new RegExp(`^${name} is "${value}"; allowed: `)])
+  }
+})
+
+t.test('15.14: a map in YAML sets what its values set', async t => {
+  const cases: [NodeJS.ProcessEnv, object][] = [
+    [{ REGISTRY_STORAGE_MAINTENANCE_READONLY: '{"enabled":true}' }, { readOnly: true }],
+    [{ REGISTRY_STORAGE_MAINTENANCE: '{readonly: {enabled: true}, uploadpurging: {age: 48h}}' }, { readOnly: true }],
+    [{ REGISTRY_STORAGE_DELETE: '{enabled: false}' }, { deleteEnabled: false }],
+    [{ REGISTRY_STORAGE: '{delete: {enabled: false}, filesystem: {rootdirectory: /x}}' }, { storagePath: '/x' }],
+    [
+      { REGISTRY_HTTP_HEADERS: '{Access-Control-Allow-Origin: ["https://a.example"]}' },
+      { corsOrigins: ['https://a.example'] }
+    ],
+    [
+      { REGISTRY_STORAGE: '{s3: {bucket: images, region: eu-central-1}}' },
+      { storageDriver: 's3', s3: { bucket: 'images' } }
+    ]
+  ]
+  for (const [env, settings] of cases) t.match(loadConfig(env), settings, JSON.stringify(env))
+  t.match(problemsOf({ REGISTRY_AUTH: '{htpasswd: {realm: a, path: /nowhere}}' }), [
+    /^AUTH_HTPASSWD_FILE is "\/nowhere": /
+  ])
+  t.match(problemsOf({ REGISTRY_AUTH: '{htpasswd: {realm: a}}' }), [
+    /^REGISTRY_AUTH is "htpasswd", and there is no file/
+  ])
+  t.equal(
+    registryNote({ REGISTRY_STORAGE_MAINTENANCE_READONLY: '{"enabled":true}' }),
+    'REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED became READ_ONLY=true'
+  )
+})
+
+t.test('15.19: more names of CNCF Distribution are served', async t => {
+  const authority = createAuthority(join(t.testdir({}), 'ca'))
+  const { certFile, keyFile } = authority.issue('registry')
+  const tls = { REGISTRY_HTTP_TLS_CERTIFICATE: certFile, REGISTRY_HTTP_TLS_KEY: keyFile }
+  const { caFile } = authority
+  const cases: [NodeJS.ProcessEnv, object][] = [
+    [{ REGISTRY_HTTP_DEBUG_ADDR: ':5001' }, { metricsPort: 5001, metricsHost: undefined }],
+    [{ REGISTRY_HTTP_DEBUG_ADDR: 'localhost:5001' }, { metricsPort: 5001, metricsHost: 'localhost' }],
+    [{ REGISTRY_HTTP_DEBUG_PROMETHEUS_ENABLED: 'true' }, {}],
+    [{ REGISTRY_LOG_ACCESSLOG_DISABLED: 'true' }, { logRequests: 'none' }],
+    [{ REGISTRY_LOG_ACCESSLOG_DISABLED: 'false' }, { logRequests: 'all' }],
+    [{ REGISTRY_STORAGE_MAINTENANCE_UPLOADPURGING_AGE: '168h' }, { uploadExpiryMs: 7 * 24 * 3600e3 }],
+    [{ ...tls, REGISTRY_HTTP_TLS_CLIENTCAS: `['${caFile}']` }, { tls: { clientCaFile: caFile } }],
+    [{ ...tls, REGISTRY_HTTP_TLS_CLIENTCAS_0: caFile }, { tls: { clientCaFile: caFile } }],
+    [{ ...tls, REGISTRY_HTTP_TLS_MINIMUMTLS: 'tls1.2' }, {}],
+    [{ ...S3, REGISTRY_STORAGE_S3_SKIPVERIFY: 'true' }, { s3: { insecureSkipVerify: true } }],
+    [{ ...S3, REGISTRY_STORAGE_S3_ENCRYPT: 'true' }, { s3: { sse: 'AES256' } }],
+    [{ ...S3, REGISTRY_STORAGE_S3_ENCRYPT: 'false' }, { s3: { sse: undefined } }],
+    [
+      { ...S3, REGISTRY_STORAGE_S3_ENCRYPT: 'true', REGISTRY_STORAGE_S3_KEYID: 'alias/a' },
+      { s3: { sse: 'aws:kms', kmsKeyId: 'alias/a' } }
+    ],
+    [{ ...S3, REGISTRY_STORAGE_S3_CHUNKSIZE: '10485760' }, { s3: { partSize: 10 * 2 ** 20 } }],
+    [
+      {
+        ...S3,
+        ...{
+          REGISTRY_STORAGE_S3_ACCESSKEY: 'a',
+          REGISTRY_STORAGE_S3_SECRETKEY: 'b',
+          REGISTRY_STORAGE_S3_SESSIONTOKEN: 'c'
+        }
+      },
+      { s3: { credentials: { accessKeyId: 'a', secretAccessKey: 'b', sessionToken: 'c' } } }
+    ]
+  ]
+  for (const [env, settings] of cases) t.match(loadConfig(env), settings, JSON.stringify(env))
+  for (const [env, line] of [
+    [
+      { ...tls, REGISTRY_HTTP_TLS_CLIENTCAS: `['${caFile}', '/b']` },
+      /^REGISTRY_HTTP_TLS_CLIENTCAS is ".*; allowed: a list in YAML with one/
+    ],
+    [{ REGISTRY_HTTP_TLS_CLIENTCAS: caFile }, /^TLS_CLIENT_CA_FILE is set without TLS/],
+    [{ ...S3, REGISTRY_STORAGE_S3_ENCRYPT: 'maybe' }, /^REGISTRY_STORAGE_S3_ENCRYPT is "maybe"; allowed: `true`/],
+    [{ REGISTRY_LOG_ACCESSLOG_DISABLED: 'x' }, /^REGISTRY_LOG_ACCESSLOG_DISABLED is "x"; allowed: `true` or/]
+  ] as const) {
+    t.match(problemsOf(env), [line])
+  }
 })
 
 t.test('one line tells what each name became, and no secret', async t => {

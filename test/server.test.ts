@@ -85,7 +85,8 @@ t.test('the command line', async t => {
     [['htpasswd', 'a:b'], {}, 1, /^$/, /^"a:b" can't be a user: [^\n]*\n$/],
     [['htpasswd', 'alice'], {}, 1, /^$/, /^the password is empty\n$/],
     [[], { PORT: '70000' }, 1, /^$/, /^PORT is "70000"; allowed: a whole number from 0 to 65535\n$/],
-    [['serve'], { STORAGE_PTH: '/x' }, 1, /^$/, /^STORAGE_PTH is set, [^\n]*STORAGE_PATH[^\n]*\n$/]
+    [['serve'], { STORAGE_PTH: '/x' }, 1, /^$/, /^unknown variable STORAGE_PTH; did you mean STORAGE_PATH\? [^\n]*\n$/],
+    [['config', 'check'], { TLS_CERTIFICATE: '/x' }, 1, /^$/, /^unknown variable TLS_CERTIFICATE; [^\n]*\n$/]
   ]
   for (const [args, env, code, out, err] of cases) {
     t.test(`${JSON.stringify(env)} ${args.join(' ')}`, { buffered: true }, async t => {
@@ -103,17 +104,22 @@ t.test('names of CNCF Distribution serve, and the log says what each became', as
     REGISTRY_HTTP_ADDR: '127.0.0.1:0',
     REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: path,
     REGISTRY_HTTP_SECRET: 'hush',
-    REGISTRY_PROXY_REMOTEURL: 'https://registry-1.docker.io'
+    REGISTRY_NOTIFICATIONS_ENDPOINTS: '[]'
   })
-  const [note, warning] = await until('both lines', () => {
-    const [first, ...lines] = running.out.split('\n').slice(0, -1)
-    return lines.length >= 2 && first?.includes(`content in ${path}`) && lines.map(line => JSON.parse(line))
+  const [note, warning, first, open] = await until('four lines', () => {
+    const lines = running.out.split('\n').slice(0, -1)
+    return lines.length >= 4 && lines.map(line => JSON.parse(line))
   })
   t.match(note, {
     level: 30,
     msg: /^REGISTRY_HTTP_ADDR became HOST=127.0.0.1 and PORT=0; REGISTRY_HTTP_SECRET is not needed .*; REGISTRY_STORAGE_FIL/
   })
-  t.match(warning, { level: 40, msg: /^REGISTRY_PROXY_REMOTEURL is not a variable/ })
+  t.match(warning, { level: 40, msg: /^REGISTRY_NOTIFICATIONS_ENDPOINTS is not a variable/ })
+  t.match(first, { level: 30, msg: `content in ${path}` }, '15.14: warnings come before the first line of the start')
+  t.match(open, {
+    level: 30,
+    msg: /^there is no access control: anybody who reaches 127\.0\.0\.1:\d+ may pull, push and delete /
+  })
   t.notMatch(running.out, /hush/)
   running.kill('SIGTERM')
   t.equal(await running.exited, 0)
@@ -178,7 +184,8 @@ t.test('an address of another machine stops the start with one line', async t =>
 t.test('SIGTERM lets an upload finish, refuses new connections, and ends with 0', async t => {
   const registry = await start(t, { SHUTDOWN_TIMEOUT: '1m', LOG_DIRECTORY: '/x' })
   const lines = registry.out.trim().split('\n')
-  t.match(JSON.parse(lines[0] ?? ''), {
+  t.match(JSON.parse(lines[0] ?? ''), { level: 40, msg: /^LOG_DIRECTORY is not a variable/ })
+  t.match(JSON.parse(lines[1] ?? ''), {
     level: 30,
     time: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/,
     msg: `listening at http://127.0.0.1:${registry.port}, content in ${registry.path}, version ${version}`
@@ -196,13 +203,13 @@ t.test('SIGTERM lets an upload finish, refuses new connections, and ends with 0'
   t.equal(registry.err, '')
   for (const line of registry.out.trim().split('\n'))
     t.type(JSON.parse(line).msg, 'string', 'JSON where no terminal is')
-  t.match(registry.out, /"level":40[^\n]*LOG_DIRECTORY is not a variable/)
   t.match(registry.out, 'SIGTERM: closing')
 })
 
 t.test('METRICS_PORT tells numbers and how it is, until the very end', async t => {
-  const registry = await start(t, { METRICS_PORT: '0', LOG_REQUESTS: 'none' })
+  const registry = await start(t, { METRICS_PORT: '0', METRICS_HOST: '127.0.0.2', LOG_REQUESTS: 'none' })
   const monitor = await until('the metrics', () => /"metrics at (http:[^"]+)\/metrics"/.exec(registry.out)?.[1])
+  t.match(monitor, /^http:\/\/127\.0\.0\.2:/)
   const look = async (path: string) => {
     const answer = await fetch(monitor + path)
     return { status: answer.status, text: await answer.text() }

@@ -278,6 +278,15 @@ export const generalVariables = {
     },
     '1MiB',
     '64GiB'
+  ),
+  ALLOW_UNKNOWN_VARIABLES: list(
+    {
+      default: '',
+      description:
+        'Names of variables of other programs that look like mistyped names of this registry and would stop the start; they are ignored.'
+    },
+    'names of variables joined by commas',
+    /^[A-Za-z_][\w.-]*$/
   )
 }
 

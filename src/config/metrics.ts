@@ -1,4 +1,4 @@
-import { boolean, optional, wholeNumber } from './values.ts'
+import { boolean, host, optional, wholeNumber } from './values.ts'
 
 /** The variables of metrics and probes. */
 export const metricsVariables = {
@@ -8,11 +8,19 @@ export const metricsVariables = {
         setting: 'metricsPort',
         default: '',
         description:
-          'A second TCP port, with `/metrics`, `/livez` and `/readyz` for whoever can reach it, on the address of `HOST`; `0` takes any free one.'
+          'A second TCP port, with `/metrics`, `/livez` and `/readyz` for whoever can reach it, on the address of `METRICS_HOST`; `0` takes any free one.'
       },
       0,
       65535
     )
+  ),
+  METRICS_HOST: optional(
+    host({
+      setting: 'metricsHost',
+      default: '',
+      unset: 'the same as `HOST`',
+      description: 'Address that `METRICS_PORT` listens on.'
+    })
   ),
   METRICS: boolean({
     setting: 'metricsEnabled',

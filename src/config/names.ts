@@ -1,30 +1,48 @@
-/** Variables that begin so are ours, or mean ours; others of the environment are nobody's business. */
-const OUR_PREFIXES = /^(S3|STORAGE|AUTH|AUDIT|TLS|LOG|GC|UPLOADS?|RATE|QUOTA|MANIFEST|TAGS|METRICS|REGISTRY)_/
+import { registryNames } from './registry-names.ts'
+import { ConfigSchema, variableNames } from './schema.ts'
+import { fileNameOf } from './sources.ts'
 
-/** Typing errors that we take for the name meant: two letters wrong, missing or too many. */
-const NEAR = 2
+/** Families of ours in which an unknown name stops the start: a setting that does not count could leave the registry open. */
+const SECURITY = /^(AUTH|TLS|S3)_/
+/** The same for names of CNCF Distribution. */
+const REGISTRY_SECURITY = /^REGISTRY_(AUTH|HTTP_TLS|PROXY|STORAGE_S3|STORAGE_DELETE|STORAGE_MAINTENANCE_READONLY)(_|$)/
 
-/** So short that two letters make another word: `REGISTRY_PATH` is not meant for `REGISTRY_AUTH`. */
-const SHORT = /^REGISTRY_.{1,5}$/
+/** Families in which an unknown name is worth a warning. */
+const OURS = /^(STORAGE|AUDIT|LOG|GC|UPLOADS?|RATE|QUOTA|MANIFEST|TAGS|METRICS|REGISTRY)_/
 
 export interface UnknownNames {
-  /** Names that are almost a known one: the start stops, as the setting would silently not count. */
+  /** Names that stop the start, since the setting would silently not count. */
   problems: string[]
-  /** Other unknown names with a prefix of ours: worth a word in the log. */
+  /** Other unknown names of our families: worth a line in the log. */
   warnings: string[]
 }
 
-/** Finds names in the environment that look like ours and are not. `known` holds every name that is read. */
-export function unknownNames(env: NodeJS.ProcessEnv, known: readonly string[]): UnknownNames {
+/** Finds names in the environment that look like ours and are not. `strangers` are names of other programs. */
+export function unknownNames(env: NodeJS.ProcessEnv, strangers: readonly string[]): UnknownNames {
   const found: UnknownNames = { problems: [], warnings: [] }
   for (const [name, value = ''] of Object.entries(env)) {
-    if (!OUR_PREFIXES.test(name) || known.includes(name) || isKubernetesLink(name, value)) continue
-    const meant = nearest(name, known)
-    if (meant === undefined) found.warnings.push(`${name} is not a variable of this registry and has no effect`)
-    else found.problems.push(`${name} is set, but there is no such variable; allowed: ${meant}, if that was meant`)
+    if (value.trim() === '' || known.has(name) || strangers.includes(name) || isKubernetesLink(name, value)) continue
+    const meant = nearMiss(name) ?? (SECURITY.test(name) ? likest(name) : undefined)
+    if (meant !== undefined || SECURITY.test(name)) {
+      const hint = meant === undefined ? 'docs/configuration.md lists those that there are' : `did you mean ${meant}?`
+      found.problems.push(`unknown variable ${name}; ${hint} ${letThrough(name)}`)
+    } else if (REGISTRY_SECURITY.test(name)) {
+      found.problems.push(`${name} is set, and this registry does not serve that setting; ${letThrough(name)}`)
+    } else if (OURS.test(name)) {
+      found.warnings.push(`${name} is not a variable of this registry and has no effect`)
+    }
   }
   return found
 }
+
+const letThrough = (name: string): string => `(allowed: ALLOW_UNKNOWN_VARIABLES=${name}, which ignores it)`
+
+const aliases = Object.values(ConfigSchema.properties).flatMap(({ alias, fallbacks = [] }) => [
+  ...(alias === undefined ? [] : [alias]),
+  ...fallbacks
+])
+const files = variableNames.filter(name => ConfigSchema.properties[name].secret).map(fileNameOf)
+const known = new Set<string>([...variableNames, ...aliases, ...files, ...Object.keys(registryNames)])
 
 /**
  * Kubernetes puts these into every container for each Service of its namespace: one named "storage" or "auth" must
@@ -36,11 +54,63 @@ function isKubernetesLink(name: string, value: string): boolean {
   return name.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//.test(value)
 }
 
-function nearest(name: string, known: readonly string[]): string | undefined {
-  return known
-    .map(candidate => ({ candidate, distance: editDistance(name.toUpperCase(), candidate.toUpperCase()) }))
-    .filter(({ candidate, distance }) => distance <= (SHORT.test(candidate) ? 1 : NEAR))
-    .sort((a, b) => a.distance - b.distance)[0]?.candidate
+/** From this length on two typing errors may be meant for a name; they make another word of a shorter one. */
+const LONG = 8
+
+/**
+ * What a name can be a typing error of. A single word (`PORT`, `HOST`) is near to what other programs use, and names that
+ * we share with other programs (`AWS_…`, `OTEL_…`) are near to others of theirs.
+ */
+const candidates = [...known]
+  .filter(name => name.includes('_') && !/^(AWS|OTEL)_/.test(name))
+  .map(name => ({
+    name,
+    upper: name.toUpperCase(),
+    stem: stemOf(name),
+    ownLength: name.replace(/^REGISTRY_/, '').length
+  }))
+
+function nearMiss(name: string): string | undefined {
+  const upper = name.toUpperCase()
+  const stem = stemOf(name)
+  let nearest: { name: string; distance: number } | undefined
+  for (const candidate of candidates) {
+    const most = candidate.ownLength < LONG ? 1 : 2
+    const same = candidate.stem === stem || candidate.upper === upper
+    if (!same && Math.abs(candidate.upper.length - upper.length) > most) continue
+    const distance = same ? 0 : editDistance(upper, candidate.upper)
+    // Whoever mistypes a name rarely begins with another letter: INTERNAL_URL is not meant for EXTERNAL_URL.
+    if (distance > (candidate.upper[0] === upper[0] ? most : 1)) continue
+    if (nearest === undefined || distance < nearest.distance) nearest = { name: candidate.name, distance }
+  }
+  return nearest?.name
+}
+
+/** A name without underscores and plurals: READONLY and TRUST_PROXIES mean READ_ONLY and TRUST_PROXY. */
+function stemOf(name: string): string {
+  const words = name.toUpperCase().split('_')
+  return words.map(word => word.replace(/IES$/, 'Y').replace(/(?<=..)S$/, '')).join('')
+}
+
+/** Words that others use for what a variable of ours has another word for. */
+const SYNONYMS: Readonly<Record<string, string>> = { USER: 'HTPASSWD', USERS: 'HTPASSWD', PASSWORD: 'HTPASSWD' }
+
+/** Of the same family, the variable that shares most words with this name; undefined: none does. */
+function likest(name: string): string | undefined {
+  const [family, ...words] = name.toUpperCase().split('_')
+  // The credentials of storage in S3 have the AWS SDK's names.
+  const families = family === 'S3' ? ['S3_', 'AWS_'] : [`${family}_`]
+  const isLike = (a: string, b: string) =>
+    a === b || (Math.min(a.length, b.length) >= 4 && (a.startsWith(b) || b.startsWith(a)))
+  const scored = variableNames
+    .filter(candidate => families.some(start => candidate.startsWith(start)))
+    .map(candidate => {
+      const others = candidate.split('_').slice(1)
+      const shared = words.filter(word => others.some(other => isLike(SYNONYMS[word] ?? word, other))).length
+      return { candidate, shared, more: others.length }
+    })
+    .filter(({ shared }) => shared > 0)
+  return scored.sort((a, b) => b.shared - a.shared || a.more - b.more)[0]?.candidate
 }
 
 /** Levenshtein's distance: the fewest letters to insert, drop or replace that turn one text into the other. */

@@ -1,4 +1,5 @@
 import { Value } from '@sinclair/typebox/value'
+import { withoutMaps } from './registry-maps.ts'
 import { ConfigSchema, type VariableName, type Variables, type VariableValue } from './schema.ts'
 import { createSources, type Source } from './sources.ts'
 import type { Settings } from './values.ts'
@@ -9,7 +10,7 @@ import type { Settings } from './values.ts'
  */
 export function createReader(env: NodeJS.ProcessEnv) {
   const problems: string[] = []
-  const sources = createSources(env)
+  const sources = createSources(withoutMaps(env))
 
   function isSet(name: VariableName): boolean {
     return sourceOf(name) !== undefined

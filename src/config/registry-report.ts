@@ -1,19 +1,21 @@
 import { masked, quote, type Reader } from './reader.ts'
+import { withoutMaps } from './registry-maps.ts'
 import { type RegistryName, registryNames } from './registry-names.ts'
 import { ConfigSchema, type VariableName } from './schema.ts'
 
 /** One line that tells what each name of CNCF Distribution became; undefined: none is set. */
-export function registryNote(env: NodeJS.ProcessEnv): string | undefined {
+export function registryNote(environment: NodeJS.ProcessEnv): string | undefined {
+  const env = withoutMaps(environment)
   const parts = Object.entries(registryNames).flatMap(([name, meaning]) => {
     const text = env[name]?.trim()
-    return text ? [`${name} ${outcome(meaning, text)}`] : []
+    return text ? [`${name} ${outcome(meaning, text, env)}`] : []
   })
   return parts.length === 0 ? undefined : parts.join('; ')
 }
 
-function outcome({ becomes = {}, unneeded }: RegistryName, text: string): string {
+function outcome({ becomes = {}, unneeded }: RegistryName, text: string, env: NodeJS.ProcessEnv): string {
   if (unneeded !== undefined) return `is not needed (${unneeded})`
-  const made = Object.entries(becomes).map(([variable, make]) => [variable as VariableName, make(text)] as const)
+  const made = Object.entries(becomes).map(([variable, make]) => [variable as VariableName, make(text, env)] as const)
   const set = made.filter(([, value]) => value)
   if (set.length === 0) return 'says what holds without it'
   const shown = set.map(
@@ -26,7 +28,19 @@ function outcome({ becomes = {}, unneeded }: RegistryName, text: string): string
  * A registry that was closed must not become an open one: `REGISTRY_AUTH` names a kind of access control, and without
  * what that needs there would be none.
  */
-export function registryProblems(env: NodeJS.ProcessEnv, { isSet }: Reader): string[] {
+export function registryProblems(env: NodeJS.ProcessEnv, reader: Reader): string[] {
+  return [...kindProblems(env, reader), ...unservedValues(env)]
+}
+
+/** Values of names that need no variable here, where another value would do something that this registry does not. */
+function unservedValues(env: NodeJS.ProcessEnv): string[] {
+  return Object.entries(registryNames).flatMap(([name, { accepts, allowed }]) => {
+    const text = env[name]?.trim() ?? ''
+    return text === '' || !accepts || accepts.test(text) ? [] : [`${name} is ${quote(text)}; allowed: ${allowed}`]
+  })
+}
+
+function kindProblems(env: NodeJS.ProcessEnv, { isSet }: Reader): string[] {
   const kind = env.REGISTRY_AUTH?.trim()
   if (!kind) return []
   if (!Object.hasOwn(KINDS, kind)) return [`REGISTRY_AUTH is ${quote(kind)}; allowed: \`htpasswd\`, \`token\``]

@@ -40,7 +40,7 @@ export function createSources(env: NodeJS.ProcessEnv) {
       const made = becomes?.[name]
       const [source] = made ? named('alias', other) : []
       if (!made || !source) return []
-      const text = made(source.given)
+      const text = made(source.given, env)
       return text === '' ? [] : [{ ...source, text, allowed }]
     })
   }

@@ -29,9 +29,12 @@ interface Running {
  * Serves by several workers on one port, until SIGTERM or SIGINT. This process forks them, replaces those that end, and
  * tells their metrics as those of one server; no request passes through it. Resolves when the first one listens. Throws
  * StartError with what that one says.
+ *
+ * @param report what to log before anything else
  */
-export async function servePrimary(config: Config): Promise<RegistryLog> {
+export async function servePrimary(config: Config, report: (log: RegistryLog) => void): Promise<void> {
   const { log } = Fastify({ logger: loggerOptions(config) ?? false })
+  report(log)
   const pool = await createPool(config, log)
   const monitor = pool.sum && createMonitor({ exposition: pool.sum, ready: pool.ready })
   closeWithGrace(
@@ -45,7 +48,6 @@ export async function servePrimary(config: Config): Promise<RegistryLog> {
   )
   await pool.start()
   if (monitor && config.metricsPort !== undefined) await listenForMonitors(monitor, log, config)
-  return log
 }
 
 async function createPool(config: Config, log: RegistryLog) {

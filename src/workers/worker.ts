@@ -1,3 +1,4 @@
+import { reportAnonymousWrites } from '../anonymous-writes.ts'
 import { processMetrics } from '../app.ts'
 import type { Config } from '../config.ts'
 import { listen, StartError } from '../listening.ts'
@@ -41,6 +42,7 @@ export async function serveAsWorker(whole: Config, env: NodeJS.ProcessEnv): Prom
     state.ready = () => isReady(app)
     state.end = endOnce(endGracefully(app, config, { skip: PRIMARYS }))
     await listen(app, config)
+    reportAnonymousWrites(app, config)
     state.serves = true
     app.log.level = config.logLevel
   } catch (error) {

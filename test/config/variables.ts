@@ -72,7 +72,14 @@ export function checks(files: Files): Record<VariableName, Check> {
     WORKERS: { allowed: '2', refused: '0', effect: 'workers.test.ts' },
     WORKER_TIMEOUT: { allowed: '2m', refused: '2h', effect: 'workers.test.ts' },
     CACHE_MEMORY: { allowed: '1MiB', refused: '0', effect: 'registry/keys.test.ts', as: 'createObjectCache' },
+    ALLOW_UNKNOWN_VARIABLES: {
+      allowed: 'AUTH_USERS',
+      refused: 'a b',
+      with: { AUTH_USERS: 'alice' },
+      effect: 'config.test.ts'
+    },
     METRICS_PORT: { allowed: '9100', refused: '65536', effect: 'server.test.ts' },
+    METRICS_HOST: { allowed: '127.0.0.1', refused: 'a:1', effect: 'server.test.ts' },
     METRICS: { allowed: 'true', refused: 'some', effect: 'plugins/metrics.test.ts' },
     OTEL_EXPORTER_OTLP_ENDPOINT: {
       allowed: 'http://collector:4318',

@@ -1,18 +1,25 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { Command } from 'commander'
 import t, { type Test } from 'tap'
+import { completionScript } from '../src/cli/completion.ts'
 import { addGc } from '../src/cli/gc.ts'
+import { createProgram } from '../src/cli/program.ts'
 import { createProgressBar } from '../src/cli/progress.ts'
 import { addRepository } from '../src/cli/repository.ts'
+import { UsageError } from '../src/cli/store.ts'
+import { refuseUnknownCommand } from '../src/cli/unknown-command.ts'
 import { addVerify } from '../src/cli/verify.ts'
 import { addWhy } from '../src/cli/why.ts'
+import { variableNames, variablesText } from '../src/config/schema.ts'
 import { type Digest, digestBytes } from '../src/registry/digest.ts'
+import { type CollectProgress, createCollector } from '../src/registry/gc.ts'
 import { contentKey, GC_LEASE, linksOf, parseLink, taggedOf } from '../src/registry/keys.ts'
+import { createRegistry } from '../src/registry/registry.ts'
 import { openFilesystem } from '../src/storage/filesystem.ts'
 import { bytesText, durationText } from '../src/units.ts'
 import { age } from './support/age.ts'
@@ -67,6 +74,7 @@ t.test('gc', async t => {
     'an untagged manifest stays unless it is asked for'
   )
 
+  await folder.pushImage('team/app', 'v1')
   const elsewhere = await folder.run('gc', '--untagged', '--json', '--repository', 'team/*')
   t.match(JSON.parse(elsewhere.out), { manifests: 0 })
   const wet = await folder.run('gc', '--untagged', '--repository', 'app')
@@ -130,8 +138,9 @@ t.test('why', async t => {
     code: 1,
     err: `CommandError: app holds no manifest and no blob ${absent}`
   })
-  for (const wrong of ['app', 'app:v1', `App@${absent}`, 'app@sha256:12']) {
-    t.match(await folder.run('why', wrong), { code: 1, err: /^CommandError: ".*" is not REPOSITORY@DIGEST/ }, wrong)
+  for (const wrong of ['app', 'app:', 'app:v1:v2', `App@${absent}`, 'app@sha256:12', 'app:v1@sha256:12']) {
+    const refused = { code: 2, err: /^CommandError: ".*" is not REPOSITORY:TAG or REPOSITORY@DIGEST/ }
+    t.match(await folder.run('why', wrong), refused, wrong)
   }
 })
 
@@ -139,15 +148,15 @@ t.test('repository delete', async t => {
   const folder = await openFolder(t)
   await folder.pushImage('app', 'v1')
   await folder.pushImage('app/below', 'v1')
-  const deleted = await folder.run('repository', 'delete', 'app')
+  const deleted = await folder.run('repository', 'delete', '--yes', 'app')
   t.match(deleted, { code: 0, out: 'app is deleted: 1 manifests, 2 links to blobs\n' })
   t.equal((await folder.getManifest('app', 'v1')).status, 404)
   t.equal((await folder.getManifest('app/below', 'v1')).status, 200)
-  t.match(await folder.run('repository', 'delete', 'app'), {
+  t.match(await folder.run('repository', 'delete', '--yes', 'app'), {
     code: 1,
     err: 'CommandError: there is no repository "app"'
   })
-  t.match(await folder.run('repository', 'delete', '../app'), { code: 1 })
+  t.match(await folder.run('repository', 'delete', '--yes', '../app'), { code: 2 })
 })
 
 /** Damages one blob and one tag. */
@@ -213,10 +222,159 @@ t.test('verify that is stopped says where to go on', async t => {
   )
 })
 
+t.test('15.24: why takes a tag', async t => {
+  const folder = await openFolder(t)
+  const { digest } = await folder.pushImage('team/app', 'v1')
+  const byDigest = await folder.run('why', `team/app@${digest}`)
+  t.match(byDigest, { code: 0, out: /kept by tag v1 → this/ })
+  for (const same of ['team/app:v1', `team/app:v1@${digest}`]) {
+    t.match(await folder.run('why', same), { code: 0, out: /tagged v1\n.*kept by tag v1 → this/s }, same)
+  }
+  const json = JSON.parse((await folder.run('why', 'team/app:v1', '--json')).out)
+  t.match(json, { repository: 'team/app', digest, manifest: { tags: ['v1'], keepers: [{ tag: 'v1' }] } })
+  t.match(await folder.run('why', 'team/app:v2'), { code: 1, err: 'CommandError: team/app has no tag v2' })
+})
+
+t.test('15.24: repository list, and a dry run of delete', async t => {
+  const folder = await openFolder(t)
+  t.match(await folder.run('repository', 'list', '--json'), { code: 0, out: '[]\n' })
+  for (const name of ['app', 'team/app', 'team/b']) await folder.pushImage(name, 'v1')
+  t.match(await folder.run('repository', 'list'), { code: 0, out: 'app\nteam/app\nteam/b\n' })
+  t.strictSame(JSON.parse((await folder.run('repository', 'list', '--json')).out), ['app', 'team/app', 'team/b'])
+
+  const before = folder.files()
+  const asked = await folder.run('repository', 'delete', 'app')
+  t.match(asked, { code: 2, err: /no terminal: add --yes/ }, 'nobody is there to be asked')
+  const dry = await folder.run('repository', 'delete', 'app', '--dry-run')
+  t.match(dry, { code: 0, out: 'app would be deleted: 1 manifests, 2 links to blobs\n' })
+  t.strictSame(folder.files(), before)
+  const json = JSON.parse((await folder.run('repository', 'delete', 'app', '--yes', '--json')).out)
+  t.strictSame(json, { repository: 'app', dryRun: false, manifests: 1, links: 2 })
+  t.equal((await folder.getManifest('app', 'v1')).status, 404)
+})
+
+t.test(
+  '15.24: gc --repository says where it matches nothing, and what no repository can be called is misuse',
+  async t => {
+    const folder = await openFolder(t)
+    await folder.pushImage('app', 'v1')
+    for (const more of [[], ['--dry-run'], ['--json']]) {
+      const outcome = await folder.run('gc', '--repository', 'apps/**', ...more)
+      t.match(outcome, { code: 1, out: '', err: /^CommandError: no repository matches "apps\/\*\*"/ }, more.join())
+    }
+    for (const command of ['gc', 'verify']) {
+      t.match(await folder.run(command, '--repository', 'App'), { code: 2, err: /--repository is "App"/ }, command)
+    }
+  }
+)
+
+t.test('15.24: a collection says how far it is', async t => {
+  const folder = await openFolder(t)
+  for (const name of ['a', 'b', 'c']) await folder.pushImage(name, 'v1')
+  const told: CollectProgress[] = []
+  const registry = createRegistry({
+    storage: folder.storage,
+    graceMs: DAY,
+    uploadExpiryMs: DAY,
+    sparse: 'none',
+    cacheBytes: 0,
+    log: { debug() {}, info() {}, warn() {}, error() {} }
+  })
+  const collector = createCollector({ storage: folder.storage, registry, graceMs: DAY, uploadExpiryMs: DAY })
+  await collector.collect({ onProgress: progress => told.push(progress) })
+  t.strictSame(
+    told.map(({ stage, part, position }) => `${stage} ${part.toFixed(2)} ${position}`.trim()),
+    ['sessions 0.00', 'repositories 0.33 a', 'repositories 0.67 b', 'repositories 1.00 c', 'contents 0.00']
+  )
+})
+
+t.test('15.24: an unknown command is called one, with what was meant', async t => {
+  const program = createProgram(async () => {})
+  const refusal = (...args: string[]): string => {
+    try {
+      refuseUnknownCommand(program, args)
+      return ''
+    } catch (error) {
+      t.ok(error instanceof UsageError)
+      return (error as Error).message
+    }
+  }
+  t.match(refusal('verfiy'), 'unknown command "verfiy"; did you mean `verify`?')
+  t.match(refusal('garbage-collect', '--dry-run', 'config.yml'), 'did you mean `gc`?')
+  t.match(refusal('serve', 'config.yml'), /"config\.yml" is one: all configuration comes from environment variables/)
+  t.match(refusal('/etc/registry/config.yml'), /configuration comes from environment variables/)
+  t.match(refusal('nonsense'), /unknown command "nonsense"; there are serve, config, gc, /)
+  for (const good of [[], ['serve'], ['gc', '--dry-run'], ['help', 'gc'], ['--help'], ['why', 'app:v1']]) {
+    t.equal(refusal(...good), '', good.join(' '))
+  }
+})
+
+t.test('15.24: every command that prints has --json, and every option and command is completed', async t => {
+  const program = createProgram(async () => {})
+  const leaves = (command: Command): Command[] =>
+    command.commands.length === 0 ? [command] : command.commands.flatMap(leaves)
+  const without = leaves(program).filter(({ options }) => !options.some(({ long }) => long === '--json'))
+  t.strictSame(
+    without.map(command => command.name()),
+    ['serve', 'completion']
+  )
+
+  const script = completionScript(program, 'bash')
+  const complete = (...words: string[]): string[] => {
+    const line = words.map(word => `'${word}'`).join(' ')
+    const call = `COMP_WORDS=(marina-distribution ${line}); COMP_CWORD=${words.length}; _marina_distribution`
+    const { stdout, stderr, status } = spawnSync('bash', [
+      '-c',
+      `${script}\n${call}\nprintf '%s\\n' "\${COMPREPLY[@]}"`
+    ])
+    t.strictSame([status, String(stderr)], [0, ''])
+    return String(stdout).trim().split('\n')
+  }
+  t.strictSame(complete('con'), ['config'])
+  t.strictSame(complete('config', ''), ['check', 'print', '--help'])
+  t.strictSame(complete('repository', 'delete', '--'), ['--dry-run', '--yes', '--json', '--help'])
+  for (const command of leaves(program)) {
+    for (const { long } of command.options) {
+      for (const shell of ['bash', 'zsh'] as const) t.match(completionScript(program, shell), long!, `${shell} ${long}`)
+      t.match(completionScript(program, 'fish'), `-l ${long!.slice(2)} `, `fish ${long}`)
+    }
+  }
+})
+
+t.test('15.24: npm start builds only where the sources are newer than what was built', async t => {
+  const root = t.testdir({ build: {}, dist: {}, src: { cli: { 'gc.ts': '', 'why.ts': '' } }, 'package.json': '{}' })
+  copyFileSync(join(top, 'build/is-current'), join(root, 'build/is-current'))
+  const all = ['build/is-current', 'build', 'src/cli/gc.ts', 'src/cli/why.ts', 'src/cli', 'src', 'package.json']
+  const isCurrent = () => spawnSync(join(root, 'build/is-current')).status === 0
+  t.notOk(isCurrent(), 'nothing is built')
+  writeFileSync(join(root, 'dist/.built'), '')
+  const built = statSync(join(root, 'dist/.built')).mtimeMs / 1000
+  for (const path of all) utimesSync(join(root, path), built - 10, built - 10)
+  t.ok(isCurrent())
+  utimesSync(join(root, 'src/cli/gc.ts'), built + 10, built + 10)
+  t.notOk(isCurrent(), 'a file has changed')
+  utimesSync(join(root, 'src/cli/gc.ts'), built - 10, built - 10)
+  t.ok(isCurrent())
+  rmSync(join(root, 'src/cli/why.ts'))
+  utimesSync(join(root, 'src/cli'), built + 10, built + 10)
+  t.notOk(isCurrent(), 'a file is gone')
+})
+
+t.test('15.24: --help says in one line what each variable means', async t => {
+  const lines = variablesText().split('\n')
+  for (const name of variableNames) {
+    const found = lines.filter(line => line.startsWith(`  ${name} `))
+    t.equal(found.length, 1, name)
+    t.match(found[0], /^ {2}\S+ +\S+ +\S.{10,}$/, name)
+    t.ok(found[0]!.length <= 140, name)
+  }
+  t.match(lines, ['Serving, storage, log and collection:'])
+})
+
 t.test('a store that can not be opened', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'marina-cli-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  for (const args of [['gc'], ['gc', '--dry-run'], ['verify'], ['repository', 'delete', 'app']]) {
+  for (const args of [['gc'], ['gc', '--dry-run'], ['verify'], ['repository', 'delete', '--yes', 'app']]) {
     const missing = await run(t, join(folder, 'missing'), ...args)
     t.match(
       missing,
@@ -349,9 +507,9 @@ t.test('commands beside a server, in processes of their own', async t => {
   writeFileSync(join(path, 'content', content.slice(0, 2), content), 'damaged')
   t.match(await start(t, env, 'verify').ended, { code: 1, err: '', out: /content-damaged .*\n.*fault/s })
   t.match(await start(t, env, 'why', 'app').ended, {
-    code: 1,
+    code: 2,
     out: '',
-    err: /^"app" is not REPOSITORY@DIGEST[^\n]*\n$/
+    err: /^"app" is not REPOSITORY:TAG or REPOSITORY@DIGEST[^\n]*\n$/
   })
   server.child.kill('SIGTERM')
   t.match(await server.ended, { code: 0 })

@@ -3,16 +3,9 @@ import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Command } from 'commander'
+import type { Command } from 'commander'
 import t from 'tap'
-import { addConfig } from '../src/cli/config.ts'
-import { addGc } from '../src/cli/gc.ts'
-import { addHtpasswd } from '../src/cli/htpasswd.ts'
-import { addPolicy } from '../src/cli/policy.ts'
-import { addRepository } from '../src/cli/repository.ts'
-import { addToken } from '../src/cli/token.ts'
-import { addVerify } from '../src/cli/verify.ts'
-import { addWhy } from '../src/cli/why.ts'
+import { createProgram } from '../src/cli/program.ts'
 import { freePort } from './reliability/program.ts'
 import { blocksIn, blocksToRun, codeInText, isCommands, replaced } from './support/documents.ts'
 import { cli, placeProgram, top } from './support/program.ts'
@@ -92,9 +85,7 @@ t.test('nothing that looks like commands is in a block of another language', asy
 
 t.test('the files, scripts and commands that the text speaks of are there', async t => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
-  const ours = new Command()
-  ours.command('serve')
-  for (const add of [addConfig, addGc, addHtpasswd, addPolicy, addRepository, addToken, addVerify, addWhy]) add(ours)
+  const ours = createProgram(async () => {})
   let seen = 0
   const found = (there: boolean, what: string): void => {
     t.ok(there, what)

@@ -38,7 +38,7 @@ t.test('the command line', async t => {
   t.jobs = 2
   const cases: [args: string[], env: NodeJS.ProcessEnv, code: number, out: RegExp, err: RegExp][] = [
     [['--version'], {}, 0, new RegExp(`^${version}\n$`), /^$/],
-    [['--help'], {}, 0, /serve.*config.*STORAGE_PATH +\.\/registry-data\n/s, /^$/],
+    [['--help'], {}, 0, /serve.*config.*STORAGE_PATH +\.\/registry-data +Folder of the filesystem driver\n/s, /^$/],
     [
       ['config', 'check'],
       { LOG_DIRECTORY: '/x' },
@@ -61,8 +61,8 @@ t.test('the command line', async t => {
       /^$/
     ],
     [['config', 'check'], { PORT: 'x', LOG_FORMAT: 'y' }, 1, /^$/, /^PORT is "x"[^\n]*\nLOG_FORMAT is "y"[^\n]*\n$/],
-    [['policy', 'check', 'ci', 'push', 'a/b'], {}, 1, /^$/, /^there is no access control: [^\n]*\n$/],
-    [['policy', 'check', 'ci', 'push', 'A'], { AUTH_ANONYMOUS: 'pull' }, 1, /^$/, /^"A" is not [^\n]*\n$/],
+    [['policy', 'check', 'ci', 'push', 'a/b'], {}, 0, /^allowed: there is no access control[^\n]*\n$/, /^$/],
+    [['policy', 'check', 'ci', 'push', 'A'], { AUTH_ANONYMOUS: 'pull' }, 2, /^$/, /^"A" is not [^\n]*\n$/],
     [
       ['policy', 'check', '-', 'pull', 'a/b'],
       { AUTH_ANONYMOUS: 'pull' },
@@ -78,11 +78,12 @@ t.test('the command line', async t => {
       /^$/
     ],
     [['--nothing'], {}, 2, /^$/, /^error: unknown option '--nothing'\n$/],
-    [['nothing'], {}, 2, /^$/, /^error: .*\n$/],
+    [['nothing'], {}, 2, /^$/, /^unknown command "nothing"; there are [^\n]*\n$/],
+    [['config', 'chekc'], {}, 2, /^$/, /^error: unknown command 'chekc' [^\n]*check[^\n]*\n$/],
     [['config'], {}, 2, /^$/, /^Usage: marina-distribution config /],
     [['gc', '--help'], {}, 0, /^Usage: marina-distribution gc /, /^$/],
     [['policy', 'check', '-', 'write', 'a/b'], {}, 2, /^$/, /^error: .*Allowed choices are pull, push, delete\.\n$/],
-    [['htpasswd', 'a:b'], {}, 1, /^$/, /^"a:b" can't be a user: [^\n]*\n$/],
+    [['htpasswd', 'a:b'], {}, 2, /^$/, /^"a:b" can't be a user: [^\n]*\n$/],
     [['htpasswd', 'alice'], {}, 1, /^$/, /^the password is empty\n$/],
     [[], { PORT: '70000' }, 1, /^$/, /^PORT is "70000"; allowed: a whole number from 0 to 65535\n$/],
     [['serve'], { STORAGE_PTH: '/x' }, 1, /^$/, /^unknown variable STORAGE_PTH; did you mean STORAGE_PATH\? [^\n]*\n$/],

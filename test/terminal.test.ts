@@ -77,3 +77,23 @@ t.test('15.21: on a terminal a request is one line of the log', async t => {
   t.match(lines[request], /^\S*\[\d\d:\d\d:\d\d\.\d{3}\].*GET \/v2\/app\/tags\/list 404, \d+ bytes out, [\d.]+ ms/)
   t.match(lines[request + 1], /SIGINT: closing/, 'and nothing but the next line follows')
 })
+
+t.test('15.24: on a terminal repository delete asks, and deletes only where the answer is yes', async t => {
+  const path = mkdtempSync(join(tmpdir(), 'marina-terminal-'))
+  t.teardown(() => rmSync(path, { recursive: true, force: true }))
+  const registry = await openRegistry(t, await openFilesystem({ path }), { gcIntervalMs: 0 })
+  await registry.pushImage('team/app', 'v1')
+  for (const [typed, code, said, status] of [
+    ['n\n', 1, /nothing was deleted\r\n/, 200],
+    ['\n', 1, /nothing was deleted\r\n/, 200],
+    ['\x04', 1, /nothing was deleted\r\n/, 200],
+    ['y\n', 0, /team\/app is deleted: 1 manifests, 2 links to blobs\r\n/, 404]
+  ] as const) {
+    const { child, screen, ended } = startOnTerminal(t, { STORAGE_PATH: path }, 'repository', 'delete', 'team/app')
+    while (!screen.shown.includes('[y/N]')) await once(child.stdout, 'data')
+    t.match(screen.shown, 'Delete team/app with 1 manifests, 2 links to blobs?')
+    child.stdin.write(typed)
+    t.match(await ended, { code, shown: said }, JSON.stringify(typed))
+    t.equal((await registry.getManifest('team/app', 'v1')).status, status)
+  }
+})

@@ -3,7 +3,7 @@ import { createReader, masked } from '../config/reader.ts'
 import { registryNote } from '../config/registry-report.ts'
 import { ConfigSchema, type VariableName, variableNames } from '../config/schema.ts'
 import type { Source } from '../config/sources.ts'
-import { configWarnings, loadConfig } from '../config.ts'
+import { ConfigError, configWarnings, loadConfig } from '../config.ts'
 
 /** A variable, what it is, and where that comes from. */
 interface Shown {
@@ -20,8 +20,9 @@ export function addConfig(program: Command, env = process.env): void {
   const config = program.command('config').description('look at the configuration')
   config
     .command('check')
-    .description('tell every problem of the environment variables; exit code 1 if there is one')
-    .action(() => check(env))
+    .description('report every problem of the environment variables; exit code 1 if there is one')
+    .option('--json', 'as JSON')
+    .action(({ json = false }: { json?: boolean }) => (json ? checkAsJson(env) : check(env)))
   config
     .command('print')
     .description('tell each value and where it comes from, then every problem; exit code 1 if there is one')
@@ -35,6 +36,22 @@ function check(env: NodeJS.ProcessEnv): void {
   if (note !== undefined) console.error(note)
   for (const warning of configWarnings(env)) console.error(warning)
   console.log('configuration is good')
+}
+
+function checkAsJson(env: NodeJS.ProcessEnv): void {
+  let problems: readonly string[] = []
+  try {
+    loadConfig(env)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    problems = error.problems
+    process.exitCode = 1
+  }
+  const note = registryNote(env)
+  const warnings = problems.length === 0 ? configWarnings(env) : []
+  console.log(
+    JSON.stringify({ good: problems.length === 0, problems, warnings, notes: note === undefined ? [] : [note] })
+  )
 }
 
 function print(env: NodeJS.ProcessEnv, json: boolean): void {

@@ -2,6 +2,8 @@ import type { Command } from 'commander'
 import { withLease } from '../registry/gc/lease.ts'
 import type { Report } from '../registry/gc/report.ts'
 import { bytesText, durationText } from '../units.ts'
+import { patternOption } from './names.ts'
+import { createProgressBar } from './progress.ts'
 import { CommandError, withStore } from './store.ts'
 
 interface Options {
@@ -27,13 +29,19 @@ export function addGc(program: Command, env = process.env): void {
 }
 
 async function collect(env: NodeJS.ProcessEnv, options: Options): Promise<void> {
-  const { dryRun = false, untagged, repository, json = false } = options
+  const { dryRun = false, untagged, json = false } = options
+  const repository = patternOption(options.repository)
   await withStore(
     env,
     async ({ storage, collector }) => {
-      const work = () => collector.collect({ untagged, repository })
-      const report = dryRun ? await work() : await withLease(storage, work)
+      const bar = await createProgressBar()
+      const onProgress = bar.visible ? bar.show : undefined
+      const work = () => collector.collect({ untagged, repository, onProgress })
+      const report = await (dryRun ? work() : withLease(storage, work)).finally(bar.end)
       if (!report) throw new CommandError('another collector is at work on this store; try again when it has ended')
+      if (repository !== undefined && report.repositories === 0) {
+        throw new CommandError(`no repository matches ${JSON.stringify(repository)}; see repository list`)
+      }
       console.log(json ? JSON.stringify({ dryRun, ...report }) : reportText(report, dryRun))
       for (const { repository, message } of report.problems) console.error(`${repository}: ${message}`)
       if (report.problems.length > 0) process.exitCode = 1

@@ -2,7 +2,7 @@ import { createInterface } from 'node:readline/promises'
 import { Writable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import type { Command } from 'commander'
-import { CommandError } from './store.ts'
+import { CommandError, UsageError } from './store.ts'
 
 /** What bcrypt takes of a password, in bytes; it ignores the rest. */
 const LONGEST = 72
@@ -13,16 +13,16 @@ export function addHtpasswd(program: Command): void {
     .command('htpasswd')
     .description('make a line for AUTH_HTPASSWD_FILE; the password is asked for, or read from stdin')
     .argument('<user>')
-    .action(async (user: string) => {
+    .option('--json', 'as JSON')
+    .action(async (user: string, { json = false }: { json?: boolean }) => {
       if (user === '' || /[:\p{Cc}]/u.test(user) || user.startsWith('#') || user !== user.trim()) {
-        throw new CommandError(
-          `${JSON.stringify(user)} can't be a user: no \`:\`, no control character, no \`#\` first`
-        )
+        throw new UsageError(`${JSON.stringify(user)} can't be a user: no \`:\`, no control character, no \`#\` first`)
       }
       const password = process.stdin.isTTY ? await ask() : (await text(process.stdin)).replace(/\r?\n$/, '')
       // Loaded here, so that no other command loads bcrypt.
       const { hashPassword } = await import('../access/passwords.ts')
-      console.log(`${user}:${await hashPassword(checked(password))}`)
+      const hash = await hashPassword(checked(password))
+      console.log(json ? JSON.stringify({ user, hash }) : `${user}:${hash}`)
     })
 }
 

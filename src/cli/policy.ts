@@ -4,9 +4,8 @@ import type { Claims } from '../access/claims.ts'
 import { createPolicy, type Policy, type Rule, simpleRules } from '../access/policy.ts'
 import { readPolicy } from '../config/access.ts'
 import { loadConfig } from '../config.ts'
-import { RegistryError } from '../registry/errors.ts'
-import { parseRepository } from '../registry/names.ts'
-import { CommandError } from './store.ts'
+import { repositoryArgument } from './names.ts'
+import { UsageError } from './store.ts'
 
 /** `policy check`: which rule decides. */
 export function addPolicy(program: Command): void {
@@ -20,49 +19,46 @@ export function addPolicy(program: Command): void {
     .argument('<repository>')
     .option('--group <name...>', 'a group that an issuer puts the user in')
     .option('--claim <name=value...>', 'what an issuer says of the user')
+    .option('--json', 'as JSON')
     .action(check)
 }
 
 interface Said {
   group?: string[]
   claim?: string[]
+  json?: boolean
 }
 
 function check(user: string, action: RepositoryAction, repository: string, said: Said): void {
   const caller = user === '-' ? {} : { user, groups: said.group ?? [], claims: claimsOf(said.claim ?? []) }
-  const decision = policyOf(process.env).decide(caller, action, checked(repository))
-  if (decision) {
-    console.log(`allowed by rule ${decision.number}: ${ruleText(decision.rule)}`)
-  } else {
+  const name = repositoryArgument(repository)
+  const policy = policyOf(process.env)
+  const decision = policy?.decide(caller, action, name)
+  const allowed = policy === undefined || decision !== undefined
+  if (said.json) console.log(JSON.stringify({ allowed, accessControl: policy !== undefined, ...decision }))
+  else if (decision) console.log(`allowed by rule ${decision.number}: ${ruleText(decision.rule)}`)
+  else if (allowed)
+    console.log('allowed: there is no access control; without an AUTH_… variable anybody may do anything')
+  else
     console.log(`denied: no rule lets ${user === '-' ? 'a client without a login' : user} ${action} in ${repository}`)
-    process.exitCode = 1
-  }
+  if (!allowed) process.exitCode = 1
 }
 
 function claimsOf(pairs: readonly string[]): Claims {
   const claims: Record<string, string[]> = {}
   for (const pair of pairs) {
     const [, name, value] = /^([^=]+)=(.*)$/s.exec(pair) ?? []
-    if (name === undefined || value === undefined) throw new CommandError(`${JSON.stringify(pair)} is not NAME=VALUE`)
+    if (name === undefined || value === undefined) throw new UsageError(`${JSON.stringify(pair)} is not NAME=VALUE`)
     claims[name] = [...(claims[name] ?? []), value]
   }
   return claims
 }
 
-function policyOf(env: NodeJS.ProcessEnv): Policy {
+/** Undefined: there is no access control. */
+function policyOf(env: NodeJS.ProcessEnv): Policy | undefined {
   const { access } = loadConfig(env)
-  if (!access)
-    throw new CommandError('there is no access control: without an AUTH_… variable everybody may do everything')
+  if (!access) return undefined
   return access.policyFile === undefined ? createPolicy(simpleRules(access.anonymous)) : readPolicy(access.policyFile)
-}
-
-function checked(repository: string): string {
-  try {
-    return parseRepository(repository)
-  } catch (error) {
-    if (!(error instanceof RegistryError)) throw error
-    throw new CommandError(`${JSON.stringify(repository)} is not the name of a repository`)
-  }
 }
 
 function ruleText({ users = [], groups = [], claims, anonymous, repositories, actions }: Rule): string {

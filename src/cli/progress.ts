@@ -1,7 +1,15 @@
-import type { Progress } from '../registry/verify.ts'
+/** How far a run is. */
+export interface Progress {
+  stage: string
+  /** From 0 to 1. */
+  part: number
+  position: string
+}
 
 /** Shows how far a run is, to people on a terminal. */
 export interface ProgressBar {
+  /** Whether anybody sees it. */
+  visible: boolean
   show(progress: Progress): void
   /** Writes a line where the bar does not write over it. */
   line(text: string): void
@@ -16,7 +24,7 @@ export async function createProgressBar(
   out: Pick<Terminal, 'isTTY'> = process.stdout
 ): Promise<ProgressBar> {
   const write = (text: string): void => console.log(text)
-  if (!terminal.isTTY) return { show: () => {}, line: write, end: () => {} }
+  if (!terminal.isTTY) return { visible: false, show: () => {}, line: write, end: () => {} }
   const { MultiBar } = (await import('cli-progress')).default
   const bars = new MultiBar({
     format: '{stage} {bar} {percentage} %  {position}',
@@ -30,6 +38,7 @@ export async function createProgressBar(
   })
   const bar = bars.create(100, 0, { stage: 'repositories', position: '' })
   return {
+    visible: true,
     show: ({ stage, part, position }) => bar.update(Math.floor(part * 100), { stage, position: position.slice(0, 40) }),
     line(text) {
       if (!out.isTTY) return write(text)

@@ -1,28 +1,102 @@
+import { once } from 'node:events'
+import { createInterface } from 'node:readline/promises'
 import type { Command } from 'commander'
 import { RegistryError } from '../registry/errors.ts'
-import { parseRepository } from '../registry/names.ts'
-import { CommandError, withStore } from './store.ts'
+import type { Report } from '../registry/gc/report.ts'
+import { repositoryArgument } from './names.ts'
+import { CommandError, UsageError, withStore } from './store.ts'
 
-/** `repository delete`: a repository goes whole. */
+/** Names that are read at once. */
+const PAGE = 1000
+
+/** `repository`: list them, delete one whole. */
 export function addRepository(program: Command, env = process.env): void {
-  program
-    .command('repository')
-    .description('work on a whole repository')
+  const repository = program.command('repository').description('list repositories, or delete one')
+  repository
+    .command('list')
+    .description('list the repositories, one a line')
+    .option('--json', 'as JSON')
+    .action(({ json = false }: { json?: boolean }) => list(env, json))
+  repository
     .command('delete')
-    .description('delete all tags, manifests and blobs of a repository; a collection frees their space later')
+    .description('delete all tags, manifests and blobs of a repository; a later collection frees their space')
     .argument('<name>')
-    .action((name: string) => remove(env, name))
+    .option('--dry-run', 'delete nothing, report what would be deleted')
+    .option('--yes', 'do not ask; needed where no terminal can ask')
+    .option('--json', 'the result as JSON')
+    .action((name: string, options: DeleteOptions) => remove(env, repositoryArgument(name), options))
 }
 
-async function remove(env: NodeJS.ProcessEnv, name: string): Promise<void> {
-  const unknown = new CommandError(`there is no repository ${JSON.stringify(name)}`)
-  await withStore(env, async ({ collector }) => {
-    try {
-      const { manifests, links } = await collector.remove(parseRepository(name))
-      console.log(`${name} is deleted: ${manifests} manifests, ${links} links to blobs`)
-    } catch (error) {
-      if (error instanceof RegistryError) throw unknown
-      throw error
-    }
-  })
+async function list(env: NodeJS.ProcessEnv, json: boolean): Promise<void> {
+  await withStore(
+    env,
+    async ({ registry }) => {
+      const all: string[] = []
+      for (let last: string | undefined; ; ) {
+        const { items, more } = await registry.repositories.list({ n: PAGE, last })
+        if (json) all.push(...items)
+        else for (const name of items) console.log(name)
+        last = items.at(-1)
+        if (!more || last === undefined) break
+      }
+      if (json) console.log(JSON.stringify(all))
+    },
+    { dryRun: true }
+  )
 }
+
+interface DeleteOptions {
+  dryRun?: boolean
+  yes?: boolean
+  json?: boolean
+}
+
+async function remove(env: NodeJS.ProcessEnv, name: string, options: DeleteOptions): Promise<void> {
+  const { dryRun = false, yes = false, json = false } = options
+  if (!dryRun && !yes) {
+    mustBeAsked()
+    await confirm(name, await removed(env, name, true))
+  }
+  const { manifests, links } = await removed(env, name, dryRun)
+  if (json) console.log(JSON.stringify({ repository: name, dryRun, manifests, links }))
+  else console.log(`${name} ${dryRun ? 'would be' : 'is'} deleted: ${countsText({ manifests, links })}`)
+}
+
+/** Deletes the repository, or with `dryRun` counts what would be deleted. */
+async function removed(env: NodeJS.ProcessEnv, name: string, dryRun: boolean): Promise<Report> {
+  let report: Report | undefined
+  await withStore(
+    env,
+    async ({ collector }) => {
+      report = await collector.remove(name).catch(error => {
+        if (error instanceof RegistryError) throw new CommandError(`there is no repository ${JSON.stringify(name)}`)
+        throw error
+      })
+    },
+    { dryRun }
+  )
+  return report!
+}
+
+function mustBeAsked(): void {
+  if (process.stdin.isTTY && process.stderr.isTTY) return
+  throw new UsageError('repository delete asks before it deletes, and there is no terminal: add --yes, or --dry-run')
+}
+
+/** Throws unless a person agrees. */
+async function confirm(name: string, counts: Counts): Promise<void> {
+  const terminal = createInterface({ input: process.stdin, output: process.stderr })
+  // Ctrl-D is a refusal too, and so is the end of the input, at which the question is never answered.
+  const closed = once(terminal, 'close').then(() => '')
+  const question = `Delete ${name} with ${countsText(counts)}? [y/N] `
+  try {
+    const answer = await Promise.race([terminal.question(question).catch(() => ''), closed])
+    if (!/^y(es)?$/i.test(answer.trim())) throw new CommandError('nothing was deleted')
+  } finally {
+    terminal.close()
+  }
+}
+
+type Counts = Pick<Report, 'manifests' | 'links'>
+
+const countsText = ({ manifests, links }: Counts): string => `${manifests} manifests, ${links} links to blobs`

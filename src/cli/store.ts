@@ -4,13 +4,14 @@ import storagePlugin from '../../plugins/storage.ts'
 import { type Config, loadConfig } from '../config.ts'
 import { withoutWrites } from '../registry/gc/dry-run.ts'
 import { type Collector, createCollector } from '../registry/gc.ts'
-import { createRegistry } from '../registry/registry.ts'
+import { createRegistry, type Registry } from '../registry/registry.ts'
 import { createVerifier, type Verifier } from '../registry/verify.ts'
 import { quietSdk, storageProblem } from '../running.ts'
 import type { StorageDriver } from '../storage/driver.ts'
 
 export interface Store {
   storage: StorageDriver
+  registry: Registry
   collector: Collector
   verifier: Verifier
   /** ms. */
@@ -21,6 +22,9 @@ export interface Store {
 export class CommandError extends Error {
   override readonly name = 'CommandError'
 }
+
+/** A command was called in a way that it does not have; the message is one line for who called it. */
+export class UsageError extends CommandError {}
 
 /**
  * Runs `work` on the store that the environment configures, beside whatever servers work on it. With `dryRun` nothing is
@@ -51,7 +55,7 @@ export async function withStore(
     const options = { storage, graceMs, uploadExpiryMs, sparse, sizeCheck }
     const registry = createRegistry({ ...options, ignoresCase, log: app.log, cacheBytes: 0 })
     const [collector, verifier] = [createCollector({ ...options, registry }), createVerifier({ ...options, registry })]
-    await work({ storage, collector, verifier, graceMs })
+    await work({ storage, registry, collector, verifier, graceMs })
   } finally {
     await app.close()
   }

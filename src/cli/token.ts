@@ -5,13 +5,14 @@ import { REVOKED_WITHIN_MS } from '../access/robots.ts'
 import { duration } from '../config/values.ts'
 import { REPOSITORY_PATTERN } from '../registry/patterns.ts'
 import { createRobots, isRobotName, type ListedRobot, type Robot } from '../registry/robots.ts'
-import { CommandError, withStore } from './store.ts'
+import { CommandError, UsageError, withStore } from './store.ts'
 
 interface CreateOptions {
   name: string
   repository: string[]
   actions: string
   expires: string
+  json?: boolean
 }
 
 const ACTIONS = ['pull', 'push', 'delete'] as const
@@ -27,6 +28,7 @@ export function addToken(program: Command, env = process.env): void {
     .requiredOption('--repository <pattern...>', 'where it may do that: * is any text without a slash, ** any text')
     .option('--actions <actions>', 'what it may do: pull, push and delete, joined by commas', 'pull')
     .option('--expires <duration>', 'how long it is good, as 90d; or never', '90d')
+    .option('--json', 'the token and what it may do as JSON')
     .action((options: CreateOptions) => create(env, options))
   token
     .command('list')
@@ -37,7 +39,8 @@ export function addToken(program: Command, env = process.env): void {
     .command('revoke')
     .description('take a token back')
     .argument('<name>')
-    .action((name: string) => revoke(env, name))
+    .option('--json', 'the result as JSON')
+    .action((name: string, { json = false }: { json?: boolean }) => revoke(env, name, json))
 }
 
 async function create(env: NodeJS.ProcessEnv, options: CreateOptions): Promise<void> {
@@ -47,7 +50,7 @@ async function create(env: NodeJS.ProcessEnv, options: CreateOptions): Promise<v
     if (!(await createRobots(storage).create(hashOf(token), robot))) {
       throw new CommandError(`there is a token called ${robot.name}; revoke it first`)
     }
-    console.log(token)
+    console.log(options.json ? JSON.stringify({ token, ...withDates(robot) }) : token)
     console.error(`${robotText(robot)}. The token is kept nowhere: this is the only time that it is shown.`)
   })
   if (!/^(true|1|yes|on)$/i.test(env.AUTH_ROBOT_TOKENS?.trim() ?? '')) {
@@ -57,17 +60,14 @@ async function create(env: NodeJS.ProcessEnv, options: CreateOptions): Promise<v
 
 function robotOf({ name, repository, actions, expires }: CreateOptions, now: number): Robot {
   if (!isRobotName(name)) {
-    throw new CommandError(
-      `${JSON.stringify(name)} can't be a name: lower case and digits, \`.\`, \`_\`, \`-\` between`
-    )
+    throw new UsageError(`${JSON.stringify(name)} can't be a name: lower case and digits, \`.\`, \`_\`, \`-\` between`)
   }
   for (const pattern of repository) {
-    if (!REPOSITORY_PATTERN.test(pattern)) throw new CommandError(`${JSON.stringify(pattern)} matches no repository`)
+    if (!REPOSITORY_PATTERN.test(pattern)) throw new UsageError(`${JSON.stringify(pattern)} matches no repository`)
   }
   const given = actions.split(',').map(action => action.trim())
   const wrong = given.find(action => !ACTIONS.some(known => known === action))
-  if (wrong !== undefined)
-    throw new CommandError(`${JSON.stringify(wrong)} is no action; allowed: ${ACTIONS.join(', ')}`)
+  if (wrong !== undefined) throw new UsageError(`${JSON.stringify(wrong)} is no action; allowed: ${ACTIONS.join(', ')}`)
   const known = ACTIONS.filter(action => given.includes(action))
   return { name, repositories: repository, actions: known, created: now, expires: expiryOf(expires, now) }
 }
@@ -77,7 +77,7 @@ function expiryOf(text: string, now: number): number | undefined {
   try {
     return now + Value.Decode(Expiry, text)
   } catch {
-    throw new CommandError(`--expires is ${JSON.stringify(text)}; allowed: ${Expiry.allowed}, or \`never\``)
+    throw new UsageError(`--expires is ${JSON.stringify(text)}; allowed: ${Expiry.allowed}, or \`never\``)
   }
 }
 
@@ -93,16 +93,17 @@ async function list(env: NodeJS.ProcessEnv, json: boolean): Promise<void> {
   )
 }
 
-async function revoke(env: NodeJS.ProcessEnv, name: string): Promise<void> {
+async function revoke(env: NodeJS.ProcessEnv, name: string, json: boolean): Promise<void> {
   await withStore(env, async ({ storage }) => {
     if (!(await createRobots(storage).revoke(name))) throw new CommandError(`there is no token called ${name}`)
-    console.log(`${name} is revoked: no server takes it after ${REVOKED_WITHIN_MS / 1000} s from now`)
+    if (json) console.log(JSON.stringify({ name, revoked: true, withinSeconds: REVOKED_WITHIN_MS / 1000 }))
+    else console.log(`${name} is revoked: no server takes it after ${REVOKED_WITHIN_MS / 1000} s from now`)
   })
 }
 
 const dateOf = (ms: number): string => new Date(ms).toISOString()
 
-function withDates({ created, expires, ...robot }: ListedRobot): object {
+function withDates({ created, expires, ...robot }: Robot | ListedRobot): object {
   return { ...robot, created: dateOf(created), ...(expires !== undefined && { expires: dateOf(expires) }) }
 }
 

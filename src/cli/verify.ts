@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import type { Fault, VerifyReport } from '../registry/verify/fault.ts'
 import type { Verifier } from '../registry/verify.ts'
 import { bytesText, durationText } from '../units.ts'
+import { patternOption } from './names.ts'
 import { createProgressBar } from './progress.ts'
 import { CommandError, withStore } from './store.ts'
 
@@ -24,9 +25,10 @@ export function addVerify(program: Command, env = process.env): void {
     )
     .option('--after <position>', 'go on where a run stopped: it tells the position')
     .option('--json', 'one JSON object a line: each fault, then the report')
-    .action((options: Options) =>
-      withStore(env, ({ verifier }) => verify(verifier, options), { dryRun: !options.repair })
-    )
+    .action((options: Options) => {
+      patternOption(options.repository)
+      return withStore(env, ({ verifier }) => verify(verifier, options), { dryRun: !options.repair })
+    })
 }
 
 async function verify(verifier: Verifier, { json = false, ...options }: Options): Promise<void> {

@@ -1,43 +1,35 @@
 import type { Command } from 'commander'
-import { type Digest, parseDigest } from '../registry/digest.ts'
 import { RegistryError } from '../registry/errors.ts'
 import type { Keeper } from '../registry/gc/kept.ts'
 import type { BlobFacts, ManifestFacts, Why } from '../registry/gc/why.ts'
-import { parseRepository } from '../registry/names.ts'
 import { bytesText, durationText } from '../units.ts'
-import { CommandError, withStore } from './store.ts'
+import { type Reference, referenceArgument } from './names.ts'
+import { CommandError, type Store, withStore } from './store.ts'
 
 /** `why`: what keeps a manifest or a blob, and when it may go. */
 export function addWhy(program: Command, env = process.env): void {
   program
     .command('why')
-    .description('tell what keeps a manifest or a blob, and when it may go')
-    .argument('<repository@digest>')
-    .action(async (reference: string) => {
-      const [name, digest] = parse(reference)
-      await withStore(
-        env,
-        async ({ collector, graceMs }) => {
-          const why = await collector.why(name, digest).catch(error => {
-            if (error instanceof RegistryError && error.kind === 'manifest-unknown') {
-              throw new CommandError(`${name} holds no manifest and no blob ${digest}`)
-            }
-            throw error
-          })
-          console.log(whyText(why, graceMs))
-        },
-        { dryRun: true }
-      )
+    .description('explain what keeps a manifest or a blob, and when it may be collected')
+    .argument('<reference>', 'repository:tag or repository@digest')
+    .option('--json', 'as JSON')
+    .action(async (reference: string, { json = false }: { json?: boolean }) => {
+      const asked = referenceArgument(reference)
+      await withStore(env, store => explain(store, asked, json), { dryRun: true })
     })
 }
 
-function parse(reference: string): [name: string, digest: Digest] {
-  const at = reference.lastIndexOf('@')
-  try {
-    return [parseRepository(reference.slice(0, Math.max(at, 0))), parseDigest(reference.slice(at + 1))]
-  } catch {
-    throw new CommandError(`${JSON.stringify(reference)} is not REPOSITORY@DIGEST, such as team/app@sha256:…`)
-  }
+async function explain({ registry, collector, graceMs }: Store, asked: Reference, json: boolean): Promise<void> {
+  const { name } = asked
+  const digest = 'digest' in asked ? asked.digest : (await registry.tags.resolve(name, asked.tag))?.digest
+  if (digest === undefined) throw new CommandError(`${name} has no tag ${'tag' in asked ? asked.tag : ''}`)
+  const why = await collector.why(name, digest).catch(error => {
+    if (error instanceof RegistryError && error.kind === 'manifest-unknown') {
+      throw new CommandError(`${name} holds no manifest and no blob ${digest}`)
+    }
+    throw error
+  })
+  console.log(json ? JSON.stringify({ repository: name, digest, ...why }) : whyText(why, graceMs))
 }
 
 function whyText({ manifest, blob }: Why, graceMs: number): string {

@@ -43,9 +43,31 @@ export const variableNames = Object.keys(ConfigSchema.properties) as VariableNam
 /** Those that are read with `STORAGE_DRIVER=s3` alone. */
 export const s3VariableNames = Object.keys(s3Variables) as (keyof typeof s3Variables)[]
 
-/** The variables for `--help`: name and default, one a line. */
-export function variablesText(): string {
-  return Object.entries(ConfigSchema.properties)
-    .map(([name, variable]) => `  ${name.padEnd(24)} ${variable.default || 'not set'}`)
-    .join('\n')
+const TITLES: Readonly<Record<keyof typeof sections, string>> = {
+  general: 'Serving, storage, log and collection',
+  observability: 'Metrics and traces',
+  access: 'Access control',
+  limits: 'Limits and quotas',
+  tls: 'TLS',
+  s3: 'Storage in S3 (STORAGE_DRIVER=s3)'
 }
+
+/** The variables for `--help`, by section: name, default and what it means, one a line of at most `width` characters. */
+export function variablesText(width = 140): string {
+  return Object.entries(sections)
+    .map(([section, variables]) => {
+      const lines = Object.entries(variables).map(([name, { default: preset, description }]) => {
+        const text = `  ${name.padEnd(28)} ${(preset || '-').padEnd(16)} ${firstSentence(description)}`
+        return text.length > width ? `${text.slice(0, width - 1)}…` : text
+      })
+      return [`${TITLES[section as keyof typeof sections]}:`, ...lines].join('\n')
+    })
+    .join('\n\n')
+}
+
+/** Without the marks of Markdown. */
+const firstSentence = (description: string): string =>
+  description
+    .replace(/`/g, '')
+    .split(/[.;:] /, 1)[0]!
+    .replace(/\.$/, '')

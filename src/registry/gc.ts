@@ -43,6 +43,16 @@ export interface CollectOptions {
   repository?: string | undefined
   /** Ends the collection early, with the signal's reason thrown. */
   signal?: AbortSignal | undefined
+  /** Is told how far the collection is. To know it, repositories are counted first. */
+  onProgress?: ((progress: CollectProgress) => void) | undefined
+}
+
+export interface CollectProgress {
+  stage: 'sessions' | 'repositories' | 'contents'
+  /** Of the stage; from 0 to 1. */
+  part: number
+  /** The repository that was looked at last. */
+  position: string
 }
 
 /**
@@ -69,14 +79,22 @@ export function createCollector(options: CollectorOptions) {
   }
 
   /** One collection. Throws `StorageError` when the store fails; what went before that is gone. */
-  async function collect({ untagged = false, repository, signal }: CollectOptions = {}): Promise<Report> {
+  async function collect(wishes: CollectOptions = {}): Promise<Report> {
+    const { untagged = false, repository, signal, onProgress } = wishes
     const round = begin(signal)
     const { report } = round
     const begun = performance.now()
     const wanted = repository === undefined ? () => true : matcherOf(repository)
+    onProgress?.({ stage: 'sessions', part: 0, position: '' })
     if (repository === undefined) await collectSessions(round)
-    for await (const name of repositoryNames(round)) if (wanted(name)) await collectRepository(round, name, untagged)
+    const total = onProgress ? await countRepositories(round, wanted) : 0
+    for await (const name of repositoryNames(round)) {
+      if (!wanted(name)) continue
+      await collectRepository(round, name, untagged)
+      onProgress?.({ stage: 'repositories', part: Math.min(1, report.repositories / total), position: name })
+    }
     await collectCatalog(round, wanted)
+    onProgress?.({ stage: 'contents', part: 0, position: '' })
     if (repository === undefined) await collectContents(round)
     report.durationMs = Math.round(performance.now() - begun)
     return report
@@ -109,4 +127,10 @@ async function collectRepository(round: Round, name: string, untagged: boolean):
     if (!(error instanceof RegistryError)) throw error
     round.report.problems.push({ repository: name, message: error.message })
   }
+}
+
+async function countRepositories(round: Round, wanted: (name: string) => boolean): Promise<number> {
+  let count = 0
+  for await (const name of repositoryNames(round)) if (wanted(name)) count++
+  return count
 }

@@ -18,6 +18,7 @@ const PUSHERS = 6
 const ROUNDS = 6
 const OPERATIONS = 20
 const PATIENCE_MS = 5000
+const LOG_PATIENCE_MS = 15_000
 
 await withScratch(5, async (checks, scratch) => {
   const disk = await makeDisk(scratch.folder)
@@ -47,9 +48,7 @@ await withScratch(5, async (checks, scratch) => {
         await checkOwed(client, owed)
         const more = fault.leaves ? [] : await stillOn(disk, leftovers)
         if (more.length > 0) throw new Error(`the temporary folder holds ${more.join(', ')}`)
-        const log = (await readFile(scratch.log, 'utf8')).slice(logged)
-        if (fault.log && !fault.log.test(log))
-          throw new Error(`the log does not tell: ${fault.log}\n${log.slice(-2000)}`)
+        if (fault.log) await isLogged(fault.log, scratch.log, logged)
         return `${failures.length} operations refused, ${owed.size} things looked at`
       })
     }
@@ -58,6 +57,16 @@ await withScratch(5, async (checks, scratch) => {
     await removeDisk(disk)
   }
 })
+
+/** A fault of the same kind as the one before is counted, and logged with its count after ten seconds at most. */
+async function isLogged(pattern: RegExp, file: string, from: number): Promise<void> {
+  for (let left = LOG_PATIENCE_MS; ; left -= 100) {
+    const log = (await readFile(file, 'utf8')).slice(from)
+    if (pattern.test(log)) return
+    if (left <= 0) throw new Error(`the log does not tell: ${pattern}\n${log.slice(-2000)}`)
+    await sleep(100)
+  }
+}
 
 function start({ storage, control }: Disk, { log }: Scratch): Promise<ServerProcess> {
   const preloaded = join(import.meta.dirname, 'faulty-disk.ts')

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import type { Test } from 'tap'
+import { UsageError } from '../../src/cli/store.ts'
 
 export interface Outcome {
   code: number
@@ -28,7 +29,11 @@ export async function runCommand(
     await program.parseAsync(args, { from: 'user' })
     return { code: Number(process.exitCode ?? 0), out: texts(out()), err: texts(err()) }
   } catch (error) {
-    return { code: 1, out: texts(out()), err: `${(error as Error).name}: ${(error as Error).message}` }
+    return {
+      code: error instanceof UsageError ? 2 : 1,
+      out: texts(out()),
+      err: `${(error as Error).name}: ${(error as Error).message}`
+    }
   } finally {
     out.restore()
     err.restore()

@@ -120,6 +120,8 @@ async function accessControl(app: FastifyInstance, options: AccessPluginOptions)
       const certified = settings.certificates ? certificateUser(request.raw.socket, now()) : undefined
       const caller = await identify(request, parseAuthorization(request.headers.authorization), certified)
       access.check(caller, request.routeOptions.config.action!, repositoryOf(request))
+      const source = mountedFrom(request)
+      if (source !== undefined) access.checkMount(caller, source)
     })
   })
 }
@@ -177,9 +179,15 @@ function challengeOf(request: FastifyRequest, { details }: RegistryError, option
 /** What a token has to grant for a request; for a mount, reading its source as well. */
 function scopesOf(request: FastifyRequest, action: Action): string[] {
   const { name: repository = '' } = request.params as Partial<EndpointParams>
-  const { from, mount } = request.query as Record<string, unknown>
-  const source = mount !== undefined && typeof from === 'string' ? scopeFor('pull', from) : undefined
-  return [scopeFor(action, repository), source].flatMap(scope =>
+  const source = mountedFrom(request)
+  return [scopeFor(action, repository), source === undefined ? undefined : scopeFor('pull', source)].flatMap(scope =>
     scope && (scope.type !== 'repository' || isRepository(scope.name)) ? scopeText(scope) : []
   )
+}
+
+/** The repository that a request wants to mount a blob from; undefined: none. */
+function mountedFrom({ query, routeOptions }: FastifyRequest): string | undefined {
+  if (routeOptions.config.oci?.endpoint !== 'uploads') return undefined
+  const { mount, from } = query as Record<string, unknown>
+  return mount && typeof from === 'string' && isRepository(from) ? from : undefined
 }

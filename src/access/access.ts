@@ -27,6 +27,8 @@ export interface Tokens {
   verify(token: string): Promise<Caller>
   /** Whether what a token grants is all that counts; else the policy has to allow it as well. */
   decide: boolean
+  /** Whether this registry issues them, by its policy. */
+  own: boolean
 }
 
 export interface AccessOptions {
@@ -99,6 +101,17 @@ export function createAccess({ logins, knows, certificates, attempts, tokens, po
     throw new RegistryError(caller.user === undefined && canLogIn ? 'unauthorized' : 'denied')
   }
 
+  /**
+   * For a mount from a repository that the caller's token does not let them pull. Throws `unauthorized` where they would get
+   * a token that does. Elsewhere the mount becomes an upload, because a refusal that no token heals ends a push
+   * (containerd#14086, buildkit#3509, moby#20387).
+   */
+  function checkMount(caller: Caller, source: string): void {
+    const { grants, ...owner } = caller
+    if (!tokens?.own || !grants || grants.allows('pull', source) || !may(owner, 'pull', source)) return
+    throw new RegistryError('unauthorized', { reason: 'insufficient_scope' })
+  }
+
   function allows(caller: Caller, action: Exclude<Action, 'open'>, repository: string): boolean {
     if (action === 'login') return isKnown(caller) || !canLogIn
     if (action !== 'catalog') return may(caller, action, repository)
@@ -137,7 +150,7 @@ export function createAccess({ logins, knows, certificates, attempts, tokens, po
   /** Whether somebody who has not logged in may do anything at all. */
   const isOpen = (): boolean => ACTIONS.some(action => policy().allowsSomewhere(ANONYMOUS, action))
 
-  return { identify, knows, may, check, readable, grant, isOpen }
+  return { identify, knows, may, check, checkMount, readable, grant, isOpen }
 }
 
 export type Access = ReturnType<typeof createAccess>

@@ -100,12 +100,12 @@ async function openTokens(
   if (iss === undefined) {
     const keys = sharedKeys(makePrivateKey, lifetimeMs + leewayMs)
     const issuer = createIssuer({ keys, service, lifetimeMs, leewayMs, now })
-    return { issuer, tokens: { verify: issuer.verify, decide: false } }
+    return { issuer, tokens: { verify: issuer.verify, decide: false, own: true } }
   }
   const { createVerifier } = await import('./token-verifier.ts')
   const keys = await openKeys(settings, surroundings, watched)
   const { verify } = createVerifier({ keys, issuer: iss, audience: service, leewayMs, now, read: callerOf })
-  return { tokens: { verify, decide: policyFile === undefined } }
+  return { tokens: { verify, decide: policyFile === undefined, own: false } }
 }
 
 async function openKeys(

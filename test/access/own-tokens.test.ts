@@ -300,6 +300,40 @@ t.test('robots get tokens too, for what they may at most', async t => {
   t.match(events.at(-1), { event: 'tags.list', outcome: 'denied', user: 'token:ci', repository: 'team/app' })
 })
 
+t.test('15.37: a mount with a token that does not let pull its source', async t => {
+  const policy = `${OPEN}  - {users: [alice], repositories: [base/**], actions: [pull]}
+`
+  const { ask, send } = await open(t, { policy })
+  const owner = clientOf(send, 'owner')
+  const bytes = random(30)
+  const digest = await owner.pushBlob('base/os', bytes)
+  await owner.pushBlob('secret/app', bytes)
+  await owner.pushBlob('public/app', bytes)
+  const mount = (from: string) => `/v2/team/app/blobs/uploads/?mount=${digest}${from}`
+  const narrow = withToken(send, await ask('alice', 'repository:team/app:pull,push'))
+
+  const refusal = await narrow.send('POST', mount('&from=base/os'))
+  t.match(challengeIn(refusal), {
+    scope: 'repository:team/app:pull,push repository:base/os:pull',
+    error: 'insufficient_scope'
+  })
+  const another = challengeIn(await narrow.send('POST', mount('&from=public/app')))
+  t.match(another, { error: 'insufficient_scope' }, 'what is open to all')
+  for (const [from, what] of [
+    ['&from=secret/app', 'what no token would let pull'],
+    ['&from=base/none', 'a source that is not there'],
+    ['&from=team/app', 'the repository itself'],
+    ['', 'no source'],
+    ['&from=', 'no source']
+  ] as const) {
+    const wide = withToken(send, await ask('alice', 'repository:team/app:pull,push', 'repository:base/none:pull'))
+    told(t, await wide.send('POST', mount(from)), 202, {}, what)
+  }
+  told(t, await clientOf(send, 'alice').send('POST', mount('&from=base/os')), 201, {}, 'with a password')
+  told(t, await dockerOf(send, 'alice').send('POST', mount('&from=base/os')), 201, {}, 'a client that heeds the answer')
+  refused(t, await narrow.send('POST', mount('&from=Base')), 400, 'NAME_INVALID', 'what is no name')
+})
+
 t.test('15.7: a token ends no later than the robot or the ID token that it was got with', async t => {
   let now = Date.UTC(2026, 5)
   const clock = { now: () => now }

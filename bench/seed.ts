@@ -77,7 +77,7 @@ function seedManifest(folder: string, repository: string, manifest: ImageManifes
   const bytes = Buffer.from(JSON.stringify(manifest))
   const digest = digestBytes(bytes)
   const header = Buffer.from(`${JSON.stringify({ mediaType: manifest.mediaType })}\n`)
-  put(folder, recordKey(repository, digest, 1), Buffer.concat([header, bytes]))
+  put(folder, recordKey(repository, digest, 1, bytes.length), Buffer.concat([header, bytes]))
   return { digest, bytes }
 }
 

@@ -142,7 +142,8 @@ async function registerApi(app: FastifyInstance, options: Config & MarinaOptions
     immutableTags: options.immutableTags,
     quotas: options.quotas,
     expires: !options.readOnly,
-    ...(now && { now })
+    ...(now && { now }),
+    steady: options.steady ?? now ?? (() => performance.now())
   })
   metrics?.opened(app.storage, app.registry)
   await app.register(gc, {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { ByteRange, StorageDriver } from '../storage/driver.ts'
+import type { Admission } from './admission.ts'
 import type { ObjectCache } from './cache.ts'
 import type { Digest } from './digest.ts'
 import { RegistryError } from './errors.ts'
@@ -24,6 +25,8 @@ type Readable = (repository: string) => boolean | Promise<boolean>
 
 export interface BlobOptions {
   storage: StorageDriver
+  /** Undefined: repositories may hold any amount. */
+  admission: Admission | undefined
   /** For readers; undefined: they ask the store. */
   look: Look | undefined
   repositories: Repositories
@@ -50,7 +53,7 @@ export interface Blob {
  * other repository holds the same bytes tells nothing about this one.
  */
 export function createBlobs(options: BlobOptions) {
-  const { storage, look, repositories, orphans, cache, log, graceMs, redirectExpiryMs } = options
+  const { storage, admission, look, repositories, orphans, cache, log, graceMs, redirectExpiryMs } = options
   const lookUp = async (
     name: string,
     digest: Digest,
@@ -172,7 +175,7 @@ export function createBlobs(options: BlobOptions) {
 
   /**
    * spec end-11: takes a blob over from another repository, or from wherever the registry has it when `from` is not
-   * said. False: it is not there, or not in a repository that the caller may read, and the client goes on with an upload.
+   * said. Throws `quota-exceeded`. False: it is not there, or not in a repository that the caller may read, and the client goes on with an upload.
    *
    * @param readable undefined: they may read all
    */
@@ -180,8 +183,21 @@ export function createBlobs(options: BlobOptions) {
     if (from !== undefined && readable && !(await readable(from))) return false
     const source = from === undefined ? await find(digest, readable) : await rely(from, digest)
     if (!source) return false
-    if (from !== name) await link(name, digest, source.content, source.size)
+    if (from !== name) await admitLink(name, digest, source)
     return true
+  }
+
+  /** Asked only when the source is known to be the caller's to read: a refusal tells that it is there. */
+  async function admitLink(name: string, digest: Digest, { content, size }: { content: string; size: number }) {
+    const room = admission?.room(name)
+    if (!room || (await lookUp(name, digest))) return link(name, digest, content, size)
+    try {
+      await room.need(size)
+      await link(name, digest, content, size)
+      room.added('blob', digest)
+    } finally {
+      room.release()
+    }
   }
 
   /**

@@ -7,7 +7,7 @@ import { type Digest, parseDigest } from './digest.ts'
  *
  *   content/<2 hex>/<id>                                             bytes of one finished upload
  *   repositories/<name>/_blobs/<alg>/<hex>/<nonce>.<content>.<size>  "this repository holds this blob": a link
- *   repositories/<name>/_manifests/<alg>/<hex>/<inverted seq>.<nonce>    one header line, then the exact bytes pushed
+ *   repositories/<name>/_manifests/<alg>/<hex>/<inverted seq>.<nonce>.<size>    one header line, then the exact bytes pushed
  *   repositories/<name>/_tags/<tag>!/<inverted seq>.<nonce>.<alg>-<hex>   the first key is the tag's digest
  *   repositories/<name>/_tagged/<alg>/<hex>/<tag>.<nonce>            reverse of the above
  *   repositories/<name>/_referrers/<alg>/<hex>/<alg>-<hex>.<nonce>   the referrer's descriptor
@@ -75,7 +75,7 @@ const FLAT_DIGEST = '(?:sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})'
 const TAG = '[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}'
 const FORMS = [
   `_blobs/${FOLDER_DIGEST}/\\w+\\.[\\w-]+\\.\\d+`,
-  `_manifests/${FOLDER_DIGEST}/[0-9a-f]{12}\\.\\w+`,
+  `_manifests/${FOLDER_DIGEST}/[0-9a-f]{12}\\.\\w+(?:\\.\\d+)?`,
   `_tags/${TAG}${TAG_END}/[0-9a-f]{12}\\.\\w+\\.${FLAT_DIGEST}`,
   `_tagged/${FOLDER_DIGEST}/${TAG}\\.\\w+`,
   `_referrers/${FOLDER_DIGEST}/${FLAT_DIGEST}\\.\\w+`
@@ -106,8 +106,10 @@ export function parseLink(key: string): BlobLink {
 export const manifestsOf = (name: string): string => `${inRepository(name)}_manifests/`
 export const recordsOf = (name: string, digest: Digest): string => `${manifestsOf(name)}${folder(digest)}/`
 /** The first one says what the manifest is served as. Ages don't tell: a bucket's are whole seconds. */
-export const recordKey = (name: string, digest: Digest, seq: number): string =>
-  `${recordsOf(name, digest)}${inverted(seq)}.${nonce()}`
+export const recordKey = (name: string, digest: Digest, seq: number, size: number): string =>
+  `${recordsOf(name, digest)}${inverted(seq)}.${nonce()}.${size}`
+/** The size of the manifest in bytes; 0 for a record of an early version, whose key does not tell. */
+export const parseRecordSize = (key: string): number => Number(lastPart(key).split('.')[2] ?? 0)
 export const parseRecordSeq = (key: string): number => seqOf(lastPart(key).split('.')[0] ?? '')
 
 export const tagsOf = (name: string): string => `${inRepository(name)}_tags/`

@@ -105,7 +105,7 @@ export function createRecords({ storage, cache, graceMs }: RecordOptions) {
     const { digest, mediaType, bytes } = manifest
     const header = `${JSON.stringify({ mediaType })}\n`
     const seq = before.first === undefined ? 1 : parseRecordSeq(before.first) + 1
-    const key = recordKey(name, digest, seq)
+    const key = recordKey(name, digest, seq, bytes.length)
     await storage.put(key, Buffer.concat([Buffer.from(header), bytes]))
     cache.set(key, manifest, bytes.length)
     known.set(recordsOf(name, digest), true)

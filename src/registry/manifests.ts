@@ -1,4 +1,5 @@
 import { type StorageDriver, StorageError } from '../storage/driver.ts'
+import type { Admission, Room } from './admission.ts'
 import type { Blobs } from './blobs.ts'
 import type { ObjectCache } from './cache.ts'
 import { algorithmOf, type Digest, digestBytes, parseDigest } from './digest.ts'
@@ -34,6 +35,8 @@ export interface ManifestOptions {
   sizeCheck: SizeCheck
   /** Most blobs and manifests that one manifest may name. */
   referencesMax: number
+  /** Undefined: repositories may hold any amount. */
+  admission: Admission | undefined
 }
 
 export interface PushedManifest {
@@ -56,8 +59,20 @@ const FALLBACK = { architecture: 'amd64', os: 'linux' }
 
 /** Manifests of repositories: their records, and what leads to those. */
 export function createManifests(options: ManifestOptions) {
-  const { storage, look, blobs, tags, referrers, repositories, cache, graceMs, sparse, sizeCheck, referencesMax } =
-    options
+  const {
+    storage,
+    look,
+    blobs,
+    tags,
+    referrers,
+    repositories,
+    cache,
+    graceMs,
+    sparse,
+    sizeCheck,
+    referencesMax,
+    admission
+  } = options
   const records = createRecords({ storage, cache, graceMs })
 
   const unknown = (reference: string): RegistryError => new RegistryError('manifest-unknown', { reference })
@@ -110,7 +125,8 @@ export function createManifests(options: ManifestOptions) {
 
   /**
    * spec end-7: keeps a manifest and points the tags at it. `contentType` is the request's media type, '' when it had
-   * none. Throws `tag-immutable`, `manifest-invalid`, `manifest-blob-unknown`, `digest-mismatch`, `digest-invalid`.
+   * none. Throws `tag-immutable`, `manifest-invalid`, `manifest-blob-unknown`, `digest-mismatch`, `digest-invalid`,
+   * `quota-exceeded`.
    */
   async function put(
     name: string,
@@ -128,13 +144,23 @@ export function createManifests(options: ManifestOptions) {
     await tags.checkMoves(name, names, digest)
     const warnings = await relyOnReferences(name, pushed)
     // Someone may delete the manifest while it is pushed: a push that ends well leaves a record behind.
-    for (let tries = 1; ; tries++) {
-      const manifest = pushed.stated ? pushed : await asKept(name, digest, bytes, pushed)
-      const blind = await write(name, digest, manifest, bytes, names)
-      if (await isRecorded(name, digest, blind)) return { digest, subject: pushed.subject, warnings }
-      if (tries === TRIES)
-        throw new StorageError('unavailable', `the records of ${name}@${digest} vanish again and again`)
-    }
+    return inRoom(await admit(name, digest, bytes.length), digest, async () => {
+      for (let tries = 1; ; tries++) {
+        const manifest = pushed.stated ? pushed : await asKept(name, digest, bytes, pushed)
+        const blind = await write(name, digest, manifest, bytes, names)
+        if (await isRecorded(name, digest, blind)) return { digest, subject: pushed.subject, warnings }
+        if (tries === TRIES)
+          throw new StorageError('unavailable', `the records of ${name}@${digest} vanish again and again`)
+      }
+    })
+  }
+
+  /** Throws `quota-exceeded`; a manifest that is there already needs no room. */
+  async function admit(name: string, digest: Digest, size: number): Promise<Room | undefined> {
+    const room = admission?.room(name)
+    if (!room || (await records.inspect(name, digest)).newest) return undefined
+    await room.need(size)
+    return room
   }
 
   /**
@@ -257,6 +283,16 @@ export function createManifests(options: ManifestOptions) {
   }
 
   return { get, put, remove }
+}
+
+async function inRoom<T>(room: Room | undefined, digest: Digest, work: () => Promise<T>): Promise<T> {
+  try {
+    const result = await work()
+    room?.added('manifest', digest)
+    return result
+  } finally {
+    room?.release()
+  }
 }
 
 interface WrongSize extends Record<string, unknown> {

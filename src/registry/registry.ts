@@ -11,7 +11,6 @@ import { createReferrers } from './referrers.ts'
 import { createRepositories } from './repositories.ts'
 import { createLook } from './seen.ts'
 import { createTags } from './tags.ts'
-import { blobsUnderQuota, uploadsUnderQuota } from './under-quota.ts'
 import { createUploads } from './uploads.ts'
 
 export interface RegistryOptions {
@@ -43,6 +42,8 @@ export interface RegistryOptions {
   ignoresCase?: boolean
   /** ms since 1970, for the names of sessions; tests turn it. */
   now?: () => number
+  /** A clock in ms that nobody sets, for intervals; tests turn it. */
+  steady?: () => number
 }
 
 /** The registry's rules over a store: everything between HTTP and the bytes. */
@@ -53,8 +54,20 @@ export function createRegistry(options: RegistryOptions) {
   const look = createLook(storage, options.metadataTtlMs ?? 0)
   const repositories = createRepositories({ storage })
   const orphans = createOrphans({ storage, graceMs })
-  const blobs = createBlobs({ storage, look, repositories, orphans, cache: objects, log, graceMs, redirectExpiryMs })
-  const uploads = createUploads({ storage, blobs, expiryMs: options.uploadExpiryMs, smallBytes, ...(now && { now }) })
+  const { quotas: rules = [], uploadExpiryMs: expiryMs, steady } = options
+  const admission = rules.length > 0 ? createQuota({ storage, rules, log, expiryMs, steady }) : undefined
+  const blobs = createBlobs({
+    storage,
+    admission,
+    look,
+    repositories,
+    orphans,
+    cache: objects,
+    log,
+    graceMs,
+    redirectExpiryMs
+  })
+  const uploads = createUploads({ storage, blobs, admission, expiryMs, smallBytes, ...(now && { now }) })
   const tags = createTags({
     storage,
     repositories,
@@ -73,13 +86,11 @@ export function createRegistry(options: RegistryOptions) {
     graceMs,
     sparse,
     sizeCheck: options.sizeCheck ?? 'strict',
-    referencesMax: options.referencesMax ?? 5000
+    referencesMax: options.referencesMax ?? 5000,
+    admission
   })
   const caches = { objects: objects.counts, manifests: records.counts }
-  const others = { manifests, tags, referrers, repositories, caches }
-  if (!options.quotas?.length) return { blobs, uploads, ...others }
-  const quota = createQuota({ storage, rules: options.quotas, log, now })
-  return { blobs: blobsUnderQuota(blobs, quota), uploads: uploadsUnderQuota(uploads, quota), ...others }
+  return { blobs, uploads, manifests, tags, referrers, repositories, caches }
 }
 
 export type Registry = ReturnType<typeof createRegistry>

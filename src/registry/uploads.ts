@@ -1,4 +1,5 @@
 import { type StorageDriver, StorageError, type UploadState } from '../storage/driver.ts'
+import { type Admission, admitted, type Room } from './admission.ts'
 import type { Blobs } from './blobs.ts'
 import { type Algorithm, algorithmOf, type Digest, digestBytes } from './digest.ts'
 import { createEndings, NO_BLOB } from './endings.ts'
@@ -29,6 +30,8 @@ export interface UploadStatus {
 export interface UploadOptions {
   storage: StorageDriver
   blobs: Blobs
+  /** Undefined: repositories may hold any amount. */
+  admission: Admission | undefined
   /** How long a session may be idle, in ms. */
   expiryMs: number
   /** A body up to this size, in bytes, is held in memory, and so small a blob is stored anew with every push. */
@@ -37,15 +40,17 @@ export interface UploadOptions {
 }
 
 /** Upload sessions, from POST to the link that makes a blob (docs/storage.md, "Uploads"). */
-export function createUploads({ storage, blobs, expiryMs, smallBytes, now = Date.now }: UploadOptions) {
+export function createUploads(options: UploadOptions) {
+  const { storage, blobs, admission, expiryMs, smallBytes, now = Date.now } = options
   const sessions = createSessions({ storage, expiryMs, now })
   const endings = createEndings(storage)
   const turns = createTurns()
   const hashes = createHashes()
   const closings = createClosings({ storage, blobs, endings, hashes, smallBytes })
 
-  /** spec end-4a, 4c: a new session; it costs the store nothing yet. */
+  /** spec end-4a, 4c: a new session; it costs the store nothing yet. Throws `quota-exceeded`. */
   async function start(repository: string, algorithm: Algorithm = 'sha256', owner?: string): Promise<string> {
+    await admission?.admit(repository)
     return sessions.issue(repository, sessions.begin(algorithm, owner))
   }
 
@@ -56,45 +61,108 @@ export function createUploads({ storage, blobs, expiryMs, smallBytes, now = Date
     return { session: await sessions.issue(repository, session), size: state?.size ?? 0 }
   }
 
-  /** spec end-5: adds a chunk. Throws `upload-unknown`, `upload-out-of-order`, `size-invalid`. */
+  /** spec end-5: adds a chunk. Throws `upload-unknown`, `upload-out-of-order`, `size-invalid`, `quota-exceeded`. */
   async function append(repository: string, name: string, chunk: Chunk, owner?: string): Promise<UploadStatus> {
     const session = await sessions.check(repository, name, owner)
-    const { size } = await inTurn(session, async turn => write(session, await open(session), read(turn, chunk), false))
+    const room = admission?.room(repository, session.id)
+    const { size } = await inTurn(session, turn =>
+      givingBack(session, room, async () => write(session, await open(session), read(turn, chunk), false, room))
+    )
     return { session: await sessions.issue(repository, session), size }
   }
 
   /**
    * spec end-6: adds the last chunk, if there is one, and makes the blob. A PUT repeated on a session that ended well
-   * ends well again. Throws `upload-unknown`, `upload-out-of-order`, `size-invalid`, `digest-mismatch`.
+   * ends well again. Throws `upload-unknown`, `upload-out-of-order`, `size-invalid`, `digest-mismatch`,
+   * `quota-exceeded`.
    */
   async function finish(repository: string, name: string, digest: Digest, chunk: Chunk, owner?: string): Promise<void> {
     const session = await sessions.check(repository, name, owner)
-    await inTurn(session, async turn => {
-      const source = read(turn, chunk)
-      if (!isSmall(chunk) || hashes.has(session)) return finishSent(repository, session, digest, source)
-      const body = await gather(source.source, chunk.length)
-      // What has the digest is the blob, so nobody needs to know whether the session had bytes before.
-      if (!body.failure && digestBytes(body.bytes, algorithmOf(digest)) === digest) {
-        return closings.finishWhole(repository, session, digest, body.bytes)
-      }
-      await finishSent(repository, session, digest, { ...chunk, source: replay(body) })
-    })
+    const room = admission?.room(repository, session.id)
+    await inTurn(session, turn =>
+      givingBack(session, room, () => finishInTurn(repository, session, digest, read(turn, chunk), room))
+    )
+  }
+
+  async function finishInTurn(
+    repository: string,
+    session: Session,
+    digest: Digest,
+    chunk: Chunk,
+    room: Room | undefined
+  ): Promise<void> {
+    if (!isSmall(chunk) || hashes.has(session)) return finishSent(repository, session, digest, chunk, room)
+    const body = await gather(chunk.source, chunk.length)
+    // What has the digest is the blob, so nobody needs to know whether the session had bytes before.
+    if (!body.failure && digestBytes(body.bytes, algorithmOf(digest)) === digest) {
+      return finishWhole(repository, session, digest, body.bytes, room)
+    }
+    await finishSent(repository, session, digest, { ...chunk, source: replay(body) }, room)
+  }
+
+  async function finishWhole(
+    repository: string,
+    session: Session,
+    digest: Digest,
+    bytes: Buffer,
+    room: Room | undefined
+  ): Promise<void> {
+    if (room) {
+      // A closing PUT that is repeated adds nothing, so it must not be refused for want of room.
+      const ending = await endings.find(session.id)
+      if (ending) return closings.repeat(repository, session, digest, ending)
+      await room.need(bytes.length)
+    }
+    await closings.finishWhole(repository, session, digest, bytes)
+    room?.keep(bytes.length)
+    room?.added('blob', digest)
   }
 
   /** Of a chunk that adds to what the session has, if it has anything. */
-  async function finishSent(repository: string, session: Session, digest: Digest, chunk: Chunk): Promise<void> {
+  async function finishSent(
+    repository: string,
+    session: Session,
+    digest: Digest,
+    chunk: Chunk,
+    room: Room | undefined
+  ): Promise<void> {
     const [from, ending] = await Promise.all([storage.upload(session.id), endings.find(session.id)])
     if (ending) return closings.repeat(repository, session, digest, ending)
-    const state = await writeLast(session, from, chunk)
+    const state = await writeLast(session, from, chunk, room)
     await closings.settle(repository, session, digest, state, true)
+    room?.added('blob', digest)
   }
 
-  /** spec end-4b: a blob in one request, without a session. Throws `digest-mismatch`. */
+  /** A session that no room is left for goes with its bytes, and what has no bytes any more needs no room. */
+  async function givingBack<T>(session: Session, room: Room | undefined, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      if (!room || !(error instanceof RegistryError)) throw error
+      if (error.kind === 'quota-exceeded') {
+        if (await closings.end(session, NO_BLOB)) await storage.abort(session.id)
+        room.release()
+      } else if (error.kind === 'digest-mismatch' || error.kind === 'upload-unknown') room.release()
+      throw error
+    }
+  }
+
+  /** spec end-4b: a blob in one request, without a session. Throws `digest-mismatch`, `quota-exceeded`. */
   async function single(repository: string, digest: Digest, chunk: Chunk): Promise<void> {
-    if (isSmall(chunk)) return singleWhole(repository, digest, chunk)
+    const room = admission?.room(repository)
+    try {
+      await room?.need(chunk.length ?? 0)
+      await (isSmall(chunk) ? singleWhole(repository, digest, chunk) : singleSent(repository, digest, chunk, room))
+      room?.added('blob', digest)
+    } finally {
+      room?.release()
+    }
+  }
+
+  async function singleSent(repository: string, digest: Digest, chunk: Chunk, room: Room | undefined): Promise<void> {
     const session = sessions.begin(algorithmOf(digest))
     await inTurn(session, async turn => {
-      const state = await write(session, undefined, read(turn, chunk), true).catch(async error => {
+      const state = await write(session, undefined, read(turn, chunk), true, room).catch(async error => {
         await storage.abort(session.id) // nobody can name it, so nobody could go on with it
         throw error
       })
@@ -117,6 +185,7 @@ export function createUploads({ storage, blobs, expiryMs, smallBytes, now = Date
       const ended = await closings.end(session, NO_BLOB)
       // Whoever cancelled it before may have got no further.
       if (ended || (await endings.find(session.id))?.digest === NO_BLOB.digest) await storage.abort(session.id)
+      admission?.room(repository, session.id)?.release()
       if (!ended) throw new RegistryError('upload-unknown')
     })
   }
@@ -166,32 +235,51 @@ export function createUploads({ storage, blobs, expiryMs, smallBytes, now = Date
     session: Session,
     from: UploadState | undefined,
     chunk: Chunk,
-    closing: boolean
+    closing: boolean,
+    room: Room | undefined
   ): Promise<UploadState> {
     const { range, length } = chunk
     const expected = range && range.end - range.start + 1
     if (expected !== undefined && length !== undefined && length !== expected) throw sizeInvalid(expected, length)
     const size = from?.size ?? 0
     if (range && range.start !== size) throw new RegistryError('upload-out-of-order', { size })
+    await room?.need(size + (length ?? expected ?? 0))
     const { writer, hash } = hashes.resume(session, from)
-    const source = expected === undefined ? chunk.source : limited(chunk.source, expected)
+    const sized = expected === undefined ? chunk.source : limited(chunk.source, expected)
+    const source = room ? admitted(sized, room, size) : sized
     const key = contentKey(session.id)
     const watch = hash && hashing(hash)
-    const stored = await storage.append(session.id, source, { from, writer, key, closing, ...(watch && { watch }) })
+    const append = storage.append(session.id, source, { from, writer, key, closing, ...(watch && { watch }) })
+    const stored = await (room ? keepingStored(append, session, room) : append)
     if (expected !== undefined && stored - size !== expected) throw sizeInvalid(expected, stored - size)
     return { size: stored, writer }
+  }
+
+  /** A body that breaks off leaves the session with less than it has room for. */
+  async function keepingStored(append: Promise<number>, session: Session, room: Room): Promise<number> {
+    try {
+      return await append
+    } catch (error) {
+      const state = await storage.upload(session.id).catch(() => undefined)
+      if (state) room.keep(state.size)
+      throw error
+    }
   }
 
   /** Adds the closing chunk; undefined: the bytes were committed by an earlier attempt that got no further. */
   async function writeLast(
     session: Session,
     from: UploadState | undefined,
-    chunk: Chunk
+    chunk: Chunk,
+    room: Room | undefined
   ): Promise<UploadState | undefined> {
-    if (chunk.length !== 0 || chunk.range) return write(session, from, chunk, true)
-    if (from) return from
+    if (chunk.length !== 0 || chunk.range) return write(session, from, chunk, true, room)
+    if (from) {
+      await room?.need(from.size) // another process may have let it in
+      return from
+    }
     if (await storage.stat(contentKey(session.id))) return undefined
-    return write(session, from, chunk, true) // a blob of no bytes
+    return write(session, from, chunk, true, room) // a blob of no bytes
   }
 
   return { start, status, append, finish, single, cancel, expire }

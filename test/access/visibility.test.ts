@@ -6,9 +6,9 @@ import type { StorageDriver } from '../../src/storage/driver.ts'
 import { createMemory } from '../../src/storage/memory.ts'
 import { refused, told } from '../support/answers.ts'
 import { clientOf, htpasswdOf } from '../support/callers.ts'
-import { nextOf, parse } from '../support/client.ts'
-import { absent, random } from '../support/images.ts'
-import { keysIn, openRegistry } from '../support/registry.ts'
+import { type Client, nextOf, parse } from '../support/client.ts'
+import { absent, digestOf, random } from '../support/images.ts'
+import { keysIn, openRegistry, type Settings } from '../support/registry.ts'
 
 const USERS = ['alice', 'ci', 'owner'] as const
 
@@ -20,11 +20,11 @@ rules:
   - {users: [owner], repositories: ['**'], actions: ['*']}
 `
 
-async function open(t: Test, policy = POLICY, storage: StorageDriver = createMemory()) {
+async function open(t: Test, policy = POLICY, storage: StorageDriver = createMemory(), settings: Settings = {}) {
   const folder = t.testdir({ policy })
   writeFileSync(join(folder, 'users'), await htpasswdOf(...USERS))
   const access = { htpasswdFile: join(folder, 'users'), policyFile: join(folder, 'policy'), anonymous: 'none' as const }
-  const { send } = await openRegistry(t, storage, { access })
+  const { send } = await openRegistry(t, storage, { access, ...settings })
   const as = (user: (typeof USERS)[number]) => clientOf(send, user)
   return { alice: as('alice'), ci: as('ci'), owner: as('owner'), policyFile: access.policyFile, storage }
 }
@@ -97,6 +97,61 @@ t.test('15.13: a mount that names no source asks the store the same, whatever re
   const hidden = await asked(await alice.pushBlob('team/secret', random(100 * 1024)))
   t.ok(hidden.length > 0)
   t.strictSame(hidden, await asked(absent()), 'a digest that is nowhere')
+})
+
+const LIMITS = {
+  'no quota': undefined,
+  'a quota with room': 1024 * 1024,
+  'a quota that is used up': 1000
+}
+const SESSION_REQUESTS = {
+  'GET of a session': (client: Client, url: string) => client.get(url),
+  'PATCH of a session': (client: Client, url: string) => client.patch(url, random(10)),
+  'PATCH of a session, chunked': (client: Client, url: string) => client.patch(url, random(10), { chunked: true }),
+  'PUT of a session': (client: Client, url: string) =>
+    client.close(url, digestOf(Buffer.from('x')), { body: Buffer.from('x') }),
+  'DELETE of a session': (client: Client, url: string) => client.del(url)
+}
+
+t.test('15.2: a session is its owner’s alone, with and without a quota', async t => {
+  const policy = "rules:\n  - {users: [alice, ci], repositories: ['**'], actions: [pull, push]}\n"
+  for (const [limit, bytes] of Object.entries(LIMITS)) {
+    const quotas = bytes === undefined ? [] : [{ pattern: 'team/**', bytes }]
+    const { alice, ci } = await open(t, policy, createMemory(), { quotas })
+    for (const [index, [what, ask]] of Object.entries(SESSION_REQUESTS).entries()) {
+      const begin = async () => (await alice.send('POST', `/v2/team/app${index}/blobs/uploads/`)).headers.location!
+      refused(t, await ask(ci, await begin()), 404, 'BLOB_UPLOAD_UNKNOWN', `${what} by another user, ${limit}`)
+      const session = await begin()
+      if (bytes === 1000) {
+        // What is on its way counts, and what was begun before may still be asked about and given up.
+        await alice.patch(await begin(), random(1000))
+        const refuses = /^P/.test(what)
+        const answer = await ask(alice, session)
+        if (refuses) refused(t, answer, 403, 'DENIED', `${what} by its owner, ${limit}`)
+        else told(t, answer, 204, {}, `${what} by its owner, ${limit}`)
+      } else t.ok((await ask(alice, session)).status < 300, `${what} by its owner, ${limit}`)
+    }
+  }
+})
+
+t.test('15.2: a mount tells the same of what a repository hides, whatever quota there is', async t => {
+  for (const [limit, bytes] of Object.entries(LIMITS)) {
+    const quotas = bytes === undefined ? [] : [{ pattern: 'ci/**', bytes }]
+    const { alice, ci } = await open(t, POLICY, createMemory(), { quotas })
+    for (const used of [0, 990]) {
+      if (used > 0) await ci.pushBlob('ci/app', random(used))
+      const sizes = [1, 100, 2000, 100 * 1024]
+      for (const size of sizes) {
+        const hidden = await alice.pushBlob('team/secret', random(size))
+        for (const from of ['&from=team/secret', '']) {
+          const mount = (digest: string) => ci.send('POST', `/v2/ci/app/blobs/uploads/?mount=${digest}${from}`)
+          const [there, nowhere] = [await mount(hidden), await mount(absent())]
+          t.equal(there.status, nowhere.status, `${size} bytes${from}, ${limit}, ${used} used`)
+          t.equal(there.status, 202)
+        }
+      }
+    }
+  }
 })
 
 t.test('HEAD writes for who may push, and for nobody else', async t => {

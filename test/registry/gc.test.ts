@@ -572,7 +572,7 @@ t.test('a manifest that can not be read', async t => {
   await world.pushBlob('app', LAYER)
   await world.pushBlob('other', LAYER)
   for (const bytes of ['', '{"mediaType":"x"}\n{}'])
-    await world.storage.put(recordKey('app', image, 2), Buffer.from(bytes))
+    await world.storage.put(recordKey('app', image, 2, 1), Buffer.from(bytes))
   world.pass(GRACE + 1)
   for (const untagged of [false, true]) {
     const { problems } = await world.collect({ untagged })

@@ -16,7 +16,10 @@ t.test('the keys that users have in their folders and buckets', async t => {
     withoutNonce(keys.linkKey('team/app', digest, id, 12)),
     `repositories/team/app/_blobs/sha256/${hex}/NONCE.${id}.12`
   )
-  t.equal(withoutNonce(keys.recordKey('a', digest, 1)), `repositories/a/_manifests/sha256/${hex}/fffffffffffe.NONCE`)
+  t.equal(
+    withoutNonce(keys.recordKey('a', digest, 1, 34)),
+    `repositories/a/_manifests/sha256/${hex}/fffffffffffe.NONCE.34`
+  )
   t.equal(
     keys.tagKey('a', 'v1.2', 1, '0123456789abcdef', digest),
     `repositories/a/_tags/v1.2!/fffffffffffe.0123456789abcdef.sha256-${hex}`
@@ -44,7 +47,9 @@ t.test('what a key says is read back', async t => {
   t.strictSame(keys.parseLink(link), { key: link, content: id, size: 34 })
   const tag = keys.tagKey('a', 'x', 7, 'cafe', subject)
   t.strictSame(keys.parseTagKey(tag), { key: tag, seq: 7, nonce: 'cafe', digest: subject })
-  t.equal(keys.parseRecordSeq(keys.recordKey('a', digest, 7)), 7)
+  t.equal(keys.parseRecordSeq(keys.recordKey('a', digest, 7, 34)), 7)
+  t.equal(keys.parseRecordSize(keys.recordKey('a', digest, 7, 34)), 34)
+  t.equal(keys.parseRecordSize(`${keys.recordsOf('a', digest)}fffffffffffe.cafe`), 0, 'of an early version')
   t.equal(keys.parseTagged(keys.taggedKey('a', digest, 'v1.2.3', 'cafe')), 'v1.2.3')
   t.equal(keys.parseReferrer(keys.referrerKey('a', subject, digest)), digest)
   t.equal(keys.parseTagFolder(keys.tagFolder('a', 'v1-rc')), 'v1-rc')
@@ -86,7 +91,7 @@ t.test('listings come in the order of what they list', async t => {
   fc.assert(
     fc.property(fc.nat(), fc.nat(), (a, b) => {
       const [newer, older] = [a, b].map(seq => keys.tagKey('r', 't', seq, 'n', digest))
-      const [newerRecord, olderRecord] = [a, b].map(seq => keys.recordKey('r', digest, seq))
+      const [newerRecord, olderRecord] = [a, b].map(seq => keys.recordKey('r', digest, seq, 1))
       return a <= b || (bytes(newer!, older!) < 0 && bytes(newerRecord!, olderRecord!) < 0)
     })
   )

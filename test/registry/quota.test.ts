@@ -1,14 +1,15 @@
+import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import t from 'tap'
 import { parseDigest } from '../../src/registry/digest.ts'
-import { blobsOf, linkKey } from '../../src/registry/keys.ts'
+import { blobsOf, linkKey, recordKey } from '../../src/registry/keys.ts'
 import { COUNTED_EVERY_MS, createQuota } from '../../src/registry/quota.ts'
 import { type StorageDriver, StorageError } from '../../src/storage/driver.ts'
 import { createMemory } from '../../src/storage/memory.ts'
 import { refused, told } from '../support/answers.ts'
 import { digestOf, random } from '../support/images.ts'
-import { type Opened, onEachDriver, openRegistry, uploadsIn } from '../support/registry.ts'
+import { keysIn, type Opened, onEachDriver, openRegistry, uploadsIn } from '../support/registry.ts'
 
 const KIB = 1024
 const LOG = { warn: () => {} }
@@ -26,7 +27,7 @@ async function push({ send, close }: Opened, name: string, bytes: Buffer) {
 onEachDriver(
   'a push beyond the quota is refused with what is used and allowed; others go on',
   async (t, registry) => {
-    const { send, begin, patch, close, head, storage } = registry
+    const { send, begin, patch, head, storage } = registry
     const first = await push(registry, 'team/small', random(8 * KIB))
     told(t, first, 201, {}, 'within')
     const more = random(3 * KIB)
@@ -41,9 +42,9 @@ onEachDriver(
     refused(t, await send('POST', single, { body: more }), 403, 'DENIED', 'in one request')
 
     const session = await begin('team/small')
-    const goesOn = (await patch(session, more, { chunked: true })).headers.location!
-    refused(t, await close(goesOn, digestOf(more)), 403, 'DENIED', 'in chunks of which nobody said how long they are')
-    refused(t, await registry.get(goesOn), 404, 'BLOB_UPLOAD_UNKNOWN', 'and what came has gone')
+    const chunked = await patch(session, more, { chunked: true })
+    refused(t, chunked, 403, 'DENIED', 'in chunks of which nobody said how long they are')
+    refused(t, await registry.get(session), 404, 'BLOB_UPLOAD_UNKNOWN', 'and what came has gone')
     t.strictSame(await uploadsIn(storage), [])
 
     told(t, await push(registry, 'team/small', random(KIB)), 201, {}, 'what fits')
@@ -60,13 +61,14 @@ onEachDriver(
   async (t, registry) => {
     const bytes = random(9 * KIB)
     await push(registry, 'team/small', bytes)
-    await push(registry, 'source', bytes)
+    const source = random(2 * KIB)
+    await push(registry, 'source', source)
     const answers = {
       'in two requests': (peer: Opened) => push(peer, 'team/small', random(2 * KIB)),
       'in one': (peer: Opened) =>
         peer.send('POST', `/v2/team/small/blobs/uploads/?digest=${digestOf(small)}`, { body: small }),
       'a mount': (peer: Opened) =>
-        peer.send('POST', `/v2/team/small/blobs/uploads/?mount=${digestOf(bytes)}&from=source`)
+        peer.send('POST', `/v2/team/small/blobs/uploads/?mount=${digestOf(source)}&from=source`)
     }
     const small = random(2 * KIB)
     for (const [what, answer] of Object.entries(answers)) {
@@ -156,7 +158,7 @@ t.test(
   }
 )
 
-t.test('each blob counts once, however many links it has', async t => {
+t.test('each blob and each manifest counts once, however many links or records it has', async t => {
   const blob = fc.record({ id: fc.nat(30), size: fc.nat(1000), links: fc.integer({ min: 1, max: 3 }) })
   await fc.assert(
     fc.asyncProperty(fc.uniqueArray(blob, { selector: each => each.id, maxLength: 30 }), async blobs => {
@@ -164,12 +166,128 @@ t.test('each blob counts once, however many links it has', async t => {
       for (const { id, size, links } of blobs) {
         const digest = parseDigest(digestOf(Buffer.from(String(id))))
         for (let index = 0; index < links; index++)
-          await storage.put(linkKey('a', digest, `c${index}`, size), Buffer.alloc(0))
+          await storage.put(
+            id % 3 ? linkKey('a', digest, `c${index}`, size) : recordKey('a', digest, index, size),
+            Buffer.alloc(0)
+          )
       }
       const sum = blobs.reduce((bytes, { size }) => bytes + size, 0)
-      const quota = createQuota({ storage, rules: [{ pattern: 'a', bytes: sum }], log: LOG })
-      await t.rejects(quota.admit('a', 1), { message: /^the repository holds about/ })
+      const quota = createQuota({ storage, rules: [{ pattern: 'a', bytes: sum }], log: LOG, expiryMs: 1000 })
+      await t.rejects(quota.admit('a'), { message: /^the repository holds about/ })
+      await t.rejects((async () => quota.room('a')!.need(1))(), { message: /^the repository holds about/ })
     }),
     { numRuns: 30 }
   )
+})
+
+onEachDriver(
+  '15.9: of pushes at once no more get in than fit',
+  async (t, registry) => {
+    const { send, storage } = registry
+    const blobs = Array.from({ length: 20 }, () => random(900 * KIB))
+    const single = (body: Buffer, chunked: boolean) =>
+      send('POST', `/v2/full/blobs/uploads/?digest=${digestOf(body)}`, { body, chunked })
+    for (const chunked of [false, true]) {
+      const answers = await Promise.all(blobs.map(body => single(body, chunked)))
+      const fits = chunked ? 0 : 1
+      t.equal(answers.filter(({ status }) => status === 201).length, fits, `chunked: ${chunked}`)
+      for (const answer of answers) if (answer.status !== 201) refused(t, answer, 403, 'DENIED', 'the others')
+    }
+    t.equal((await keysIn(storage, blobsOf('full'))).length, 1)
+    t.strictSame(await uploadsIn(storage), [])
+    const small = Array.from({ length: 20 }, () => random(100 * KIB))
+    const answers = await Promise.all(small.map(body => push(registry, 'full', body)))
+    t.equal(answers.filter(({ status }) => status === 201).length, 1, 'in two requests')
+    t.strictSame(await uploadsIn(storage), [], 'what was refused has left nothing')
+  },
+  { quotas: [{ pattern: '**', bytes: 1024 * KIB }] }
+)
+
+onEachDriver(
+  '15.9: a chunk that nobody tells the length of is refused while it comes, and open sessions count',
+  async (t, registry) => {
+    const { begin, get, patch, close, del, storage } = registry
+    let sent = 0
+    const endless = Readable.from(
+      (function* () {
+        for (; sent < 100 * 1024; sent += 64) yield random(64 * KIB)
+      })()
+    )
+    const session = await begin('team/small')
+    const answer = await registry.app.inject({
+      method: 'PATCH',
+      url: session,
+      headers: { 'transfer-encoding': 'chunked', 'content-type': 'application/octet-stream' },
+      payload: endless
+    })
+    t.equal(answer.statusCode, 403)
+    t.ok(sent < 10 * 1024, `${sent} KiB of 100 MiB were read, most of them thrown away`)
+    t.strictSame(await uploadsIn(storage), [], 'and its bytes were given back')
+
+    const first = (await patch(await begin('team/small'), random(6 * KIB), { chunked: true })).headers.location!
+    const second = await begin('team/small')
+    refused(t, await patch(second, random(6 * KIB)), 403, 'DENIED', 'what is not finished counts')
+    refused(t, await get(second), 404, 'BLOB_UPLOAD_UNKNOWN', 'a session that was refused is gone')
+    told(t, await get(first), 204, {}, 'the other one is not')
+    told(t, await del(first), 204, {}, 'it is cancelled')
+    const third = (await patch(await begin('team/small'), random(6 * KIB))).headers.location!
+    const body = random(4 * KIB)
+    refused(t, await close(third, digestOf(body), { body }), 400, 'DIGEST_INVALID', 'it ends with another digest')
+    told(t, await push(registry, 'team/small', random(9 * KIB)), 201, {}, 'so its room is free')
+  },
+  { quotas, uploadExpiryMs: 60_000 }
+)
+
+t.test('15.9: what is on its way counts until it expires, by a clock that nobody sets', async t => {
+  let [now, steady] = [Date.UTC(2026, 0), 0]
+  const settings = { quotas, now: () => now, steady: () => steady, gcIntervalMs: 0, uploadExpiryMs: 120_000 }
+  const registry = await openRegistry(t, createMemory(), settings)
+  const { begin, patch } = registry
+  await patch(await begin('team/small'), random(9 * KIB))
+  now -= 48 * 3600 * 1000
+  refused(t, await push(registry, 'team/small', random(2 * KIB)), 403, 'DENIED', 'it counts')
+  steady += 120_001
+  told(t, await push(registry, 'team/small', random(2 * KIB)), 201, {}, 'it has expired, though the date was set back')
+  const replica = await registry.peer()
+  await push(replica, 'team/small', random(7 * KIB))
+  steady += COUNTED_EVERY_MS
+  await begin('team/small')
+  await sleep(50)
+  refused(t, await push(registry, 'team/small', random(2 * KIB)), 403, 'DENIED', 'so is what others pushed')
+})
+
+onEachDriver(
+  '15.9: manifests count, and one that is there already needs no room',
+  async (t, { pushImage, putManifest, prepareImage }) => {
+    const { bytes } = await pushImage('team/small', 'v1', { annotations: { long: 'x'.repeat(4 * KIB) } })
+    const more = await prepareImage('team/small', { annotations: { long: 'y'.repeat(6 * KIB) } })
+    refused(t, await putManifest('team/small', 'v2', more), 403, 'DENIED', 'one more')
+    await pushImage('team/small', 'v3', { annotations: { long: 'x'.repeat(4 * KIB) } })
+    for (const tag of ['v1', 'v2']) told(t, await putManifest('team/small', tag, bytes), 201, {}, 'the first one again')
+  },
+  { quotas }
+)
+
+t.test('15.9: what comes while a repository is counted counts once', async t => {
+  const memory = createMemory()
+  let gate = Promise.resolve()
+  const storage: StorageDriver = {
+    ...memory,
+    list: async (prefix, options) => {
+      const found = await memory.list(prefix, options)
+      if (options?.limit === 1000) await gate
+      return found
+    }
+  }
+  let steady = 0
+  const registry = await openRegistry(t, storage, { quotas, steady: () => steady, gcIntervalMs: 0 })
+  await push(registry, 'team/small', random(3 * KIB))
+  steady += COUNTED_EVERY_MS
+  let go = (): void => {}
+  gate = new Promise<void>(resolve => (go = resolve))
+  for (let index = 0; index < 3; index++) await push(registry, 'team/small', random(2 * KIB))
+  go()
+  await sleep(20)
+  refused(t, await push(registry, 'team/small', random(1.5 * KIB)), 403, 'DENIED', 'all of them count')
+  told(t, await push(registry, 'team/small', random(KIB)), 201, {}, 'none counts twice')
 })

@@ -224,7 +224,7 @@ const damages: Record<string, { damage: Damage; repaired?: string[]; left?: stri
     repaired: ['catalog-empty empty -']
   },
   'a damaged record beside a good one': {
-    damage: ({ storage }) => storage.put(recordKey('app', image, 9), Buffer.from('{"mediaType":"a/b"}\n{}')),
+    damage: ({ storage }) => storage.put(recordKey('app', image, 9, 2), Buffer.from('{"mediaType":"a/b"}\n{}')),
     repaired: ['manifest-damaged app image']
   },
   'a damaged manifest': {
@@ -233,7 +233,7 @@ const damages: Record<string, { damage: Damage; repaired?: string[]; left?: stri
   },
   'a manifest of a type that is not read': {
     damage: async ({ storage }) =>
-      storage.put(recordKey('app', gone, 1), Buffer.concat([json({ mediaType: IMAGE }), Buffer.from('\ngone')])),
+      storage.put(recordKey('app', gone, 1, 4), Buffer.concat([json({ mediaType: IMAGE }), Buffer.from('\ngone')])),
     left: ['manifest-damaged app gone']
   },
   'a blob that was deleted under its manifest': {
@@ -330,7 +330,7 @@ for (const [what, { damage, repaired = [], left = [] }] of Object.entries(damage
 onEachDriver('what is being written is not taken for a fault', async (t, store) => {
   const { storage } = store
   await storage.put(
-    recordKey('new', signature, 1),
+    recordKey('new', signature, 1, 1),
     Buffer.concat([json({ mediaType: INDEX }), Buffer.from('\n'), SIGNATURE])
   )
   await storage.put(tagKey('app', 'lost', 2, 'cafe', gone), NOTHING)
@@ -481,7 +481,7 @@ t.test('15.36: with MANIFEST_SIZE_CHECK=warn another size is no fault', async t 
   const index = { schemaVersion: 2, manifests: [{ mediaType: 'a/b', digest: layer, size: LAYER.length + 1 }] }
   const bytes = json(index)
   await storage.put(
-    recordKey('app', digestBytes(bytes), 1),
+    recordKey('app', digestBytes(bytes), 1, bytes.length),
     Buffer.concat([json({ mediaType: INDEX }), Buffer.from('\n'), bytes])
   )
   t.strictSame((await verify({}, { sparse: 'none' })).told, ['size-wrong app layer'])

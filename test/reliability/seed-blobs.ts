@@ -35,7 +35,10 @@ export async function seedBlobs(storage: string, blobs: number): Promise<string>
     if (n % 2 === 0) layers.push(digest)
     if (layers.length < (n < blobs - 1 ? LAYERS : 1)) continue
     const bytes = manifestOf(layers)
-    put(recordKey(name, digestOf(bytes), 1), Buffer.from(`${JSON.stringify({ mediaType: TYPE })}\n${bytes}`))
+    put(
+      recordKey(name, digestOf(bytes), 1, bytes.length),
+      Buffer.from(`${JSON.stringify({ mediaType: TYPE })}\n${bytes}`)
+    )
     manifests++
     layers = []
   }

@@ -18,10 +18,14 @@ interface ErrorRow {
   hint?: string
 }
 
-/** How each kind looks over HTTP. A 4xx has one of the spec's codes ("Error Codes"). */
+/**
+ * How each kind looks over HTTP. A 4xx has one of the spec's codes ("Error Codes"). No message is exactly the one that
+ * Distribution's client code has for that code: without a detail, docker drops such a message and then retries a push
+ * that was denied for almost a minute.
+ */
 export const errorTable = {
   'name-invalid': { status: 400, code: 'NAME_INVALID', message: 'invalid repository name' },
-  'name-unknown': { status: 404, code: 'NAME_UNKNOWN', message: 'repository name not known to registry' },
+  'name-unknown': { status: 404, code: 'NAME_UNKNOWN', message: 'the registry has no such repository' },
   'tag-invalid': { status: 400, code: 'MANIFEST_INVALID', message: 'invalid tag' },
   'digest-invalid': { status: 400, code: 'DIGEST_INVALID', message: 'malformed or unsupported digest' },
   'digest-mismatch': { status: 400, code: 'DIGEST_INVALID', message: 'provided digest did not match uploaded content' },
@@ -47,8 +51,8 @@ export const errorTable = {
   'transfer-coding-unknown': { status: 501, code: 'UNSUPPORTED', message: 'the only transfer coding is chunked' },
   'method-not-allowed': { status: 405, code: 'UNSUPPORTED', message: 'the operation is unsupported' },
   'route-unknown': { status: 404, code: 'UNSUPPORTED', message: 'no such endpoint' },
-  unauthorized: { status: 401, code: 'UNAUTHORIZED', message: 'authentication required' },
-  denied: { status: 403, code: 'DENIED', message: 'requested access to the resource is denied' },
+  unauthorized: { status: 401, code: 'UNAUTHORIZED', message: 'authentication is required' },
+  denied: { status: 403, code: 'DENIED', message: 'access to the resource is denied' },
   'quota-exceeded': { status: 403, code: 'DENIED', message: 'the repository may hold no more' },
   'too-many-requests': { status: 429, code: 'TOOMANYREQUESTS', message: 'too many requests' },
   'too-many-connections': { status: 503, code: 'UNAVAILABLE', message: 'the registry has too many connections' },

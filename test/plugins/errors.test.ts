@@ -90,6 +90,18 @@ t.test('what the domain tells goes to the client, an entry for each detail', asy
   })
 })
 
+t.test('15.39: no refusal looks to docker like one to retry', async t => {
+  // What its code has for each code: an error with exactly this message and no detail is reduced to the bare code, which
+  // is not among the errors that end a push at once.
+  const reduced: Record<string, string> = {
+    UNAUTHORIZED: 'authentication required',
+    DENIED: 'requested access to the resource is denied',
+    UNSUPPORTED: 'The operation is unsupported.',
+    NAME_UNKNOWN: 'repository name not known to registry'
+  }
+  for (const [kind, { code, message }] of Object.entries(errorTable)) t.not(message, reduced[code], kind)
+})
+
 t.test('headers that a kind needs', async t => {
   const { ask } = await thrower(t)
   const upload = '/v2/a/blobs/uploads/s1'

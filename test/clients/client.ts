@@ -20,6 +20,8 @@ export interface Client {
   output(program: string, args: readonly string[], options?: CommandOptions): Promise<Buffer>
   /** As `output`, as text without space around it. */
   run(program: string, args: readonly string[], options?: CommandOptions): Promise<string>
+  /** Pushes the sample image `hello` there, for clients that need an image of somebody else's. */
+  pushHello(target: string): Promise<unknown>
   /** Throws unless the registry holds the sample of this digest there, byte for byte. */
   assertPushed(repository: string, reference: string, sample: string): Promise<void>
   /** Throws unless the OCI layout holds the sample of this digest, byte for byte. */
@@ -56,6 +58,8 @@ export async function createClient(setting: ClientSetting): Promise<Client> {
     check: (title, body) => checks.check(`${name}: ${title}`, () => body().then(() => undefined)),
     output,
     run: async (...command) => (await output(...command)).toString().trim(),
+    pushHello: target =>
+      output('skopeo', ['copy', '--dest-tls-verify=false', `oci:${samples.layout}:hello`, `docker://${target}`]),
     async assertPushed(repository, reference, sample) {
       assert.equal((await registry.manifest(repository, reference)).digest, sample)
       assertSame(await registry.everything(repository, reference), await everythingInLayout(samples.layout, sample))

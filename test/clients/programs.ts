@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs'
-import { readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Client } from './client.ts'
 import { startDaemon } from './containerd.ts'
+import { buildkitAddress, DOCKER, dockerSocket, startBuildkit, startDocker } from './daemon.ts'
 import type { Samples } from './images.ts'
 
 /** How one program logs in, pushes and pulls. Each throws where the registry refuses. */
@@ -13,6 +14,10 @@ export interface Program {
   pull(repository: string): Promise<unknown>
   /** It tells no reason but the status. */
   terse?: boolean
+  /** Without a login it gives up at a registry that asks for a password, before it asks for anything in a repository. */
+  silent?: boolean
+  /** Closes the connections that it keeps: they show the certificate with which they were opened. */
+  disconnect?(): Promise<unknown>
   /** Gives back what it holds of the folder. */
   end?(): Promise<unknown>
 }
@@ -208,7 +213,87 @@ const containerd: Make = (client, { layout }, plain) => {
   }
 }
 
+/**
+ * On loopback its daemon verifies no certificate and shows none. What is refused over TLS it tries over plain HTTP too,
+ * and then tells of that alone.
+ */
+const docker: Make = (client, { files }) => {
+  const { host, folder, run } = client
+  const log = join(folder, 'dockerd.log')
+  let daemon: ReturnType<typeof startDocker> | undefined
+  const docker = async (...args: string[]) => {
+    daemon ??= startDocker(client)
+    await daemon
+    const { length } = await readFile(log)
+    const command = ['--host', dockerSocket(folder), ...args]
+    return await run(DOCKER, command, { env: { DOCKER_BUILDKIT: '0' } }).catch(async (error: Error) => {
+      const lines = (await readFile(log)).subarray(length).toString().split('\n')
+      if (lines.some(line => line.includes('Upload failed, retrying'))) throw new Error('the push was tried again')
+      throw new Error([error.message, ...lines.filter(line => line.includes(`https://${host}/`))].join('\n'))
+    })
+  }
+  return {
+    login: (user, password) => docker('login', '-u', user, '-p', password, host),
+    logout: () => docker('logout', host),
+    push: async to => {
+      const recipe = join(folder, 'Dockerfile')
+      await writeFile(recipe, 'FROM scratch\nCOPY hello message.txt /\n')
+      await docker('build', '--quiet', '--tag', `${host}/${to}:v1`, '--file', recipe, files)
+      await docker('push', `${host}/${to}:v1`)
+    },
+    pull: from => docker('pull', '--quiet', `${host}/${from}:v1`),
+    silent: true,
+    end: async () => (await daemon)?.kill()
+  }
+}
+
+/** It reads the logins that docker notes. */
+const buildkit: Make = (client, { files }, plain) => {
+  const { host, folder, run } = client
+  const logins = join(folder, '.docker/config.json')
+  const recipe = join(folder, 'recipe')
+  let daemon: ReturnType<typeof startBuildkit> | undefined
+  const started = async () => {
+    const configuration = join(folder, 'buildkitd.toml')
+    // On loopback it speaks TLS only where a file says so.
+    const transport = plain('http = true')[0] ?? `http = false\ntlsconfigdir = ["${certificatesOf(client).certs}"]`
+    await writeFile(configuration, `[registry."${host}"]\n${transport}\n`)
+    return await startBuildkit(client, configuration)
+  }
+  const build = async (from: string, output: string) => {
+    daemon ??= started()
+    await daemon
+    await mkdir(recipe, { recursive: true })
+    await writeFile(join(recipe, 'Dockerfile'), `FROM ${from}\nCOPY hello message.txt /\n`)
+    const inputs = ['--local', `context=${files}`, '--local', `dockerfile=${recipe}`, '--output', output]
+    const command = ['build', '--progress', 'plain', '--frontend', 'dockerfile.v0', ...inputs]
+    return await run('buildctl', ['--addr', buildkitAddress(folder), ...command])
+  }
+  const end = async () => {
+    await (await daemon)?.kill()
+    daemon = undefined
+  }
+  const pull = (from: string) => build(`${host}/${from}:v1`, `type=local,dest=${join(folder, 'pulled')}`)
+  return {
+    login: async (user, password) => {
+      const auth = Buffer.from(`${user}:${password}`).toString('base64')
+      await mkdir(dirname(logins), { recursive: true })
+      await writeFile(logins, JSON.stringify({ auths: { [host]: { auth } } }))
+      await pull('team/absent').catch((error: Error) => {
+        if (!/not found|403/.test(error.message)) throw error
+      })
+    },
+    logout: () => rm(logins, { force: true }),
+    push: to => build('scratch', `type=image,name=${host}/${to}:v1,push=true`),
+    pull,
+    disconnect: end,
+    end
+  }
+}
+
 export const programs: Record<string, Make> = {
+  docker,
+  buildkit,
   skopeo,
   podman: builder('podman'),
   buildah: builder('buildah', '--policy', 'always'),

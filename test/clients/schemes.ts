@@ -25,8 +25,8 @@ const NAMED = 'named-provider'
 /** Whether a program is tried with a way of logging in. */
 export function suits(name: string, scheme: string): boolean {
   if (scheme.endsWith('provider')) return ['crane', 'cosign'].includes(name) === scheme.endsWith(NAMED)
-  // crane can't be given a certificate.
-  return scheme !== 'certificates' || name !== 'crane'
+  // crane can't be given a certificate, and docker shows none on loopback.
+  return scheme !== 'certificates' || !['crane', 'docker'].includes(name)
 }
 
 /** Variables of a registry. */

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t from 'tap'
 import { parse } from 'yaml'
+import { chartConfig, chartSchemaFile } from '../build/docs.ts'
 import { buildApp } from '../src/app.ts'
 import { configWarnings, defaults, loadConfig } from '../src/config.ts'
 import { createMemory } from '../src/storage/memory.ts'
@@ -83,4 +84,19 @@ t.test('the list of the examples leads to what is there', async t => {
   const links = [...read('README.md').matchAll(/\]\(([^)]+)\)/g)].map(([, link]) => link!)
   t.ok(links.length >= 11)
   for (const link of links) t.ok(existsSync(join(examples, link)), link)
+})
+
+t.test('15.25: the chart knows the names of all variables (`npm run docs` writes them)', t => {
+  const schema = JSON.parse(readFileSync(chartSchemaFile, 'utf8'))
+  const { properties, additionalProperties } = schema.properties.config
+  t.strictSame(properties, chartConfig())
+  t.equal(additionalProperties, false)
+  for (const name of ['LOG_LEVEL', 'S3_PART_SIZE', 'AWS_SECRET_ACCESS_KEY_FILE', 'AWS_REGION']) t.ok(name in properties)
+  t.notOk('STORAGE_DRIVER' in properties)
+  // Helm takes no value that the schema does not name, so all that are there are named.
+  t.strictSame(
+    Object.keys(parse(read('helm/marina-distribution/values.yaml'))).sort(),
+    [...Object.keys(schema.properties).filter(name => name !== 'global')].sort()
+  )
+  t.end()
 })

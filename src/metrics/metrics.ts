@@ -4,6 +4,7 @@ import type { Report } from '../registry/gc/report.ts'
 import type { Registry as Domain } from '../registry/registry.ts'
 import { type StorageDriver, StorageError } from '../storage/driver.ts'
 import type { StorageObserver } from '../storage/guard.ts'
+import { version } from '../version.ts'
 import { createRequestMetrics } from './requests.ts'
 import { createUploadCount } from './uploads.ts'
 
@@ -31,6 +32,7 @@ export function createMetrics(register: Registry) {
     collected: gcMetrics(register),
     passwordChecked: (result: PasswordCheck): void => passwords.inc({ result }),
     opened: (storage: StorageDriver, registry: Domain): void => {
+      buildMetric(register, storage)
       createUploadCount(register, storage)
       cacheMetrics(register, registry)
     }
@@ -55,6 +57,17 @@ export function createCertificateMetric(register: Registry): (endsAtMs: number) 
     })
     gauge.set(endsAtMs / 1000)
   }
+}
+
+/** Always 1: what is of interest are the labels, to be joined with other metrics. */
+function buildMetric(register: Registry, { name }: StorageDriver): void {
+  new Gauge({
+    registers: [register],
+    name: 'marina_build_info',
+    help: 'The version that runs, on which Node.js and on which storage.',
+    labelNames: ['version', 'node_version', 'storage'],
+    aggregator: 'first'
+  }).set({ version, node_version: process.versions.node, storage: name }, 1)
 }
 
 /** Each call of the store's driver. What a caller does wrong, such as a range that lies outside, is no fault of the store. */

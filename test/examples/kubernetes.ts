@@ -9,7 +9,7 @@ interface Named {
 }
 interface Container extends Named {
   env?: (Named & { value: string })[]
-  envFrom?: { configMapRef: Named }[]
+  envFrom?: { configMapRef?: Named; secretRef?: Named }[]
   ports: (Named & { containerPort: number })[]
   livenessProbe: Probe
   readinessProbe: Probe
@@ -20,6 +20,7 @@ interface Probe {
   timeoutSeconds: number
 }
 interface Pod {
+  serviceAccountName?: string
   terminationGracePeriodSeconds: number
   containers: [Container]
   volumes: (Named & { secret?: { secretName: string } })[]
@@ -72,7 +73,7 @@ export function readWorkload(
   checkSelectors(find)
   mountSecrets(find, folder, secrets)
 
-  const env = environmentOf(container, find, folder)
+  const env = environmentOf(container, find, folder, secrets)
   const config = loadConfig(env)
   assert.deepEqual(configWarnings(env), [])
   const ports = new Map(container.ports.map(({ name, containerPort }) => [name, containerPort]))
@@ -119,9 +120,16 @@ function mountSecrets(find: Find, folder: string, secrets: Record<string, Record
 }
 
 /** The container's environment, with the paths of secrets below `folder`. */
-function environmentOf({ env = [], envFrom = [] }: Container, find: Find, folder: string): Record<string, string> {
+function environmentOf(
+  { env = [], envFrom = [] }: Container,
+  find: Find,
+  folder: string,
+  secrets: Record<string, Record<string, string>>
+): Record<string, string> {
   const given = [
-    ...envFrom.flatMap(({ configMapRef }) => Object.entries(find('ConfigMap', configMapRef.name)!.data!)),
+    ...envFrom.flatMap(({ configMapRef, secretRef }) =>
+      Object.entries(configMapRef ? find('ConfigMap', configMapRef.name)!.data! : secrets[secretRef!.name]!)
+    ),
     ...env.map(({ name, value }): [string, string] => [name, value])
   ]
   // YAML may have made something else of it, and then Kubernetes would refuse it.

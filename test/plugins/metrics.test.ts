@@ -188,3 +188,14 @@ t.test('the table of docs/observability.md is what is exported', async (t: Test)
   const told = [...file.matchAll(/^\| `(marina_\w+)` \| (\w+) \|/gm)].map(([, name, type]) => `${name} ${type}`)
   t.strictSame(told.sort(), exported.sort())
 })
+
+t.test('15.25: the metrics say which version runs, on which Node.js and which storage', async t => {
+  const register = new Registry()
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(marina, { storage: createMemory(), metrics: register })
+  await app.ready()
+  const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8'))
+  const labels = `version="${version}",node_version="${process.versions.node}",storage="memory"`
+  t.equal(valuesOf(await register.metrics()).get(`marina_build_info{${labels}}`), 1)
+})

@@ -29,6 +29,8 @@ const loadS3 = async () => (await import('./storage-s3.ts')).default
 /** Decorates `storage` and closes it with the app. Throws StorageError with a sentence for the operator if it can't be used. */
 export default fp<StorageOptions>(
   async (app: FastifyInstance, { storage, bufferMemoryBytes, observer }) => {
+    const problem = problemOf(storage)
+    if (problem) throw new TypeError(problem)
     if ('path' in storage) {
       await app.register(storageFilesystem, { path: storage.path, bufferMemoryBytes, observer })
     } else if ('s3' in storage) {
@@ -39,3 +41,30 @@ export default fp<StorageOptions>(
   },
   { fastify: '5.x' }
 )
+
+const ALLOWED = '{ path }, a folder; { s3: { bucket, region } }, a bucket; or a driver'
+const METHODS = [
+  ...['stat', 'get', 'read', 'put', 'delete', 'list', 'url'],
+  ...['upload', 'append', 'commit', 'abort', 'listUploads', 'close']
+]
+
+/** Why that is no storage, whatever a host without types gives; undefined: it is. */
+function problemOf(storage: unknown): string | undefined {
+  if (typeof storage !== 'object' || storage === null) return `storage is ${storage}; allowed: ${ALLOWED}`
+  const given = storage as Record<string, unknown>
+  if ('path' in given) {
+    return typeof given.path === 'string' && given.path !== ''
+      ? undefined
+      : 'storage.path is not a text; allowed: the path of a folder'
+  }
+  if ('s3' in given) {
+    const { bucket, region } = (given.s3 ?? {}) as Record<string, unknown>
+    const named = typeof bucket === 'string' && typeof region === 'string'
+    return named ? undefined : 'storage.s3 has no bucket or no region; allowed: both, as texts'
+  }
+  const missing = METHODS.filter(name => typeof given[name] !== 'function')
+  if (missing.length === 0) return undefined
+  return missing.length === METHODS.length
+    ? `storage has none of its properties; allowed: ${ALLOWED}`
+    : `storage is a driver without ${missing.join(', ')}; allowed: all methods of StorageDriver`
+}

@@ -1,6 +1,7 @@
 import type { ServerOptions } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import Fastify, { type FastifyInstance } from 'fastify'
+import type { Authorize } from '../plugins/authorize.ts'
 import connections from '../plugins/connections.ts'
 import errors, { frameworkErrors, onClientError, refuseConnection } from '../plugins/errors.ts'
 import openapi from '../plugins/openapi.ts'
@@ -22,6 +23,8 @@ import { version } from './version.ts'
 export interface BuildOptions {
   /** Storage to use instead of the configured one; for tests. */
   storage?: StorageDriver
+  /** Decides who may do what, in place of the configured access control; for tests. */
+  authorize?: Authorize | undefined
   /** Where the log goes instead of stdout; for tests. */
   log?: { write(line: string): void }
   /** ms since 1970; for tests. */
@@ -39,7 +42,7 @@ export interface BuildOptions {
  * Throws StorageError with one sentence for the operator when the storage can't be used.
  */
 export async function buildApp(config: Config, options: BuildOptions = {}): Promise<FastifyInstance> {
-  const { storage, log, now, steady, metrics: given, quiet } = options
+  const { storage, authorize, log, now, steady, metrics: given, quiet } = options
   const app = Fastify({
     logger: log ? { ...jsonOptions(config), stream: log } : (loggerOptions(config) ?? false),
     logController: requestLog(config, log === undefined && isPretty(config)),
@@ -81,6 +84,7 @@ export async function buildApp(config: Config, options: BuildOptions = {}): Prom
     exposition: config.metricsEnabled ? measured : undefined,
     tracing,
     health: true,
+    ...(authorize && { authorize }),
     ...(now && { now }),
     ...(steady && { steady })
   })

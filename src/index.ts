@@ -114,9 +114,13 @@ const marina: FastifyPluginAsync<MarinaOptions> = async (app, { exposition, heal
 export default marina
 export type { Authorize, RequestedAction, Verdict } from '../plugins/authorize.ts'
 export type { OnEvent } from '../plugins/events.ts'
-export type { S3Storage } from '../plugins/storage.ts'
-export { buildApp } from './app.ts'
+export type { S3Storage, Storage } from '../plugins/storage.ts'
+export { type BuildOptions, buildApp } from './app.ts'
+export type { AccessSettings } from './config/access.ts'
+export type { LimitSettings } from './config/limits.ts'
+export { type Config, ConfigError, defaults, loadConfig } from './config.ts'
 export type { RegistryEvent } from './http/events.ts'
+export type { QuotaRule } from './registry/quota.ts'
 export { type StorageDriver, StorageError } from './storage/driver.ts'
 
 async function registerApi(app: FastifyInstance, options: Config & MarinaOptions): Promise<void> {

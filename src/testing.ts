@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { Authorize } from '../plugins/authorize.ts'
 import { buildApp } from './app.ts'
 import { type Config, defaults } from './config.ts'
 import { createMemory } from './storage/memory.ts'
@@ -32,24 +33,38 @@ export interface TestRegistry extends AsyncDisposable {
   close(): Promise<void>
 }
 
+/** Who may log in, and what everybody else may do. */
+export interface TestLogins {
+  /** Passwords by user. Each of these users may do everything. Default: nobody has to log in. */
+  logins?: Readonly<Record<string, string>>
+  /** With `logins`: what a client may do that has not logged in. Default `none`. */
+  anonymous?: 'none' | 'pull'
+}
+
 /** Settings that a test may turn; docs/configuration.md says what each does. */
-export type TestSettings = Partial<
-  Pick<
-    Config,
-    | 'deleteEnabled'
-    | 'manifestMaxBytes'
-    | 'manifestAllowSparse'
-    | 'manifestSizeCheck'
-    | 'manifestReferencesMax'
-    | 'tagsPageMax'
-    | 'uploadExpiryMs'
-  >
->
+export interface TestSettings
+  extends TestLogins,
+    Partial<
+      Pick<
+        Config,
+        | 'deleteEnabled'
+        | 'manifestMaxBytes'
+        | 'manifestAllowSparse'
+        | 'manifestSizeCheck'
+        | 'manifestReferencesMax'
+        | 'tagsPageMax'
+        | 'uploadExpiryMs'
+      >
+    > {}
 
 /** Starts a registry for a test: on a free port of loopback, empty, and with its content in memory. */
-export async function startRegistry(settings: TestSettings = {}): Promise<TestRegistry> {
+export async function startRegistry(options: TestSettings = {}): Promise<TestRegistry> {
+  const { logins, anonymous = 'none', ...settings } = options
   const config = { ...defaults, ...settings, logLevel: 'silent' as const, openapiEnabled: false, gcIntervalMs: 0 }
-  const app = await buildApp(config, { storage: createMemory() })
+  const app = await buildApp(config, {
+    storage: createMemory(),
+    authorize: logins && authorizeBy(logins, anonymous)
+  })
   const requests: SeenRequest[] = []
   const waiting: Waiting[] = []
 
@@ -87,5 +102,16 @@ export async function startRegistry(settings: TestSettings = {}): Promise<TestRe
     },
     close,
     [Symbol.asyncDispose]: close
+  }
+}
+
+/** Access control by passwords, as `AUTH_HTPASSWD_FILE` and `AUTH_ANONYMOUS` make it, without files. */
+function authorizeBy(logins: Readonly<Record<string, string>>, anonymous: 'none' | 'pull'): Authorize {
+  return ({ headers }, { name }) => {
+    const { authorization } = headers
+    if (authorization === undefined) return (anonymous === 'pull' && name === 'pull') || 'login'
+    const [, encoded = ''] = /^Basic +(\S+)$/i.exec(authorization) ?? []
+    const [, user = '', password] = /^([^:]*):(.*)$/s.exec(Buffer.from(encoded, 'base64').toString()) ?? []
+    return Object.hasOwn(logins, user) && logins[user] === password ? { user } : 'login'
   }
 }

@@ -199,3 +199,25 @@ t.test('storage is a folder or a driver', async t => {
   await t.rejects(open({ storage: { path: '/dev/null/x' } }), { name: 'StorageError' }, 'a folder that can’t be')
   t.type(buildApp, 'function')
 })
+
+t.test('15.23: what is no storage is refused when the plugin is registered, in a sentence', async t => {
+  const given: [storage: unknown, expected: RegExp][] = [
+    [{}, /^storage has none of its properties; allowed: \{ path \}/],
+    [undefined, /^storage is undefined; allowed: /],
+    [null, /^storage is null; allowed: /],
+    ['./data', /^storage is .\/data; allowed: /],
+    [{ path: '' }, /^storage\.path is not a text; allowed: the path of a folder$/],
+    [{ path: undefined }, /^storage\.path is not a text/],
+    [{ s3: { bucket: 'images' } }, /^storage\.s3 has no bucket or no region/],
+    [{ s3: undefined }, /^storage\.s3 has no bucket or no region/],
+    [{ get: () => undefined, name: 'mine' }, /^storage is a driver without stat, read, put, .*close; allowed: /]
+  ]
+  for (const [storage, expected] of given) {
+    const app = Fastify()
+    await t.rejects(async () => void (await app.register(marina, { storage: storage as StorageDriver })), {
+      name: 'TypeError',
+      message: expected
+    })
+    await t.resolves(app.close())
+  }
+})

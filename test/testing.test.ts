@@ -105,3 +105,26 @@ t.test('settings', async t => {
   t.teardown(registry.close)
   t.equal((await fetch(registry.url + blob, { method: 'DELETE' })).status, 405)
 })
+
+t.test('15.23: logins: only they push, and anonymous clients pull where they may', async t => {
+  const basic = (credentials: string) => ({ authorization: `Basic ${Buffer.from(credentials).toString('base64')}` })
+  for (const anonymous of [undefined, 'pull'] as const) {
+    await using registry = await startRegistry({ logins: { ann: 'a:b', bob: 'c' }, ...(anonymous && { anonymous }) })
+    const push = (headers: Record<string, string> = {}) =>
+      fetch(`${registry.url}/v2/app/blobs/uploads/?digest=${digest}`, { method: 'POST', body: bytes, headers })
+    const refused = await push()
+    t.equal(refused.status, 401)
+    t.match(refused.headers.get('www-authenticate'), /^Basic realm=/)
+    t.match(await refused.json(), { errors: [{ code: 'UNAUTHORIZED' }] })
+    for (const wrong of ['ann:a', 'ann:', 'ann', 'bob:a:b', 'toString:c', '__proto__:c', ':', '']) {
+      t.equal((await push(basic(wrong))).status, 401, wrong)
+    }
+    t.equal((await push({ authorization: 'Bearer c' })).status, 401)
+    t.equal((await push(basic('ann:a:b'))).status, 201)
+    const read = (headers: Record<string, string> = {}) => fetch(registry.url + blob, { headers })
+    t.equal((await read(basic('bob:c'))).status, 200)
+    t.equal((await read()).status, anonymous ? 200 : 401)
+    t.equal((await read(basic('bob:d'))).status, 401)
+    t.equal((await fetch(`${registry.url}/v2/`)).status, 401)
+  }
+})

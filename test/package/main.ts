@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { existsSync } from 'node:fs'
+import { cp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { run } from '../clients/commands.ts'
 import { freePort } from '../reliability/program.ts'
@@ -15,7 +16,20 @@ const runners = ['tap@21', 'vitest@3', '@fastify/cookie@11', '@fastify/session@1
 
 const typed = `
 import Fastify from 'fastify'
-import marina, { buildApp, type MarinaOptions, type RegistryEvent, type StorageDriver } from 'marina-distribution'
+import marina, {
+  type AccessSettings,
+  buildApp,
+  type Config,
+  ConfigError,
+  defaults,
+  type LimitSettings,
+  loadConfig,
+  type MarinaOptions,
+  type QuotaRule,
+  type RegistryEvent,
+  type StorageDriver
+} from 'marina-distribution'
+import { createTracing, type Tracing } from 'marina-distribution/tracing'
 import { type OpenStore, StorageError, storageContract } from 'marina-distribution/storage-contract'
 import { startRegistry, type TestRegistry } from 'marina-distribution/testing'
 
@@ -28,14 +42,21 @@ await Fastify().register(marina, {
     headers.cookie === undefined ? 'login' : name !== 'delete' || { user: repository ?? 'nobody' },
   onEvent: event => void heard.push(event)
 })
-const registry: TestRegistry = await startRegistry()
+const access: AccessSettings = { htpasswdFile: 'users', anonymous: 'pull' }
+const limits: LimitSettings = { perUser: { requests: 600, perMs: 60_000 }, uploads: 0, uploadSessions: 4 }
+const quotas: QuotaRule[] = [{ pattern: 'team/**', bytes: 1e9 }]
+const tracing: Tracing | undefined = undefined
+await Fastify().register(marina, { ...options, access, limits, quotas, tracing })
+const config: Config = { ...defaults, ...loadConfig({ PORT: '5001' }), storagePath: './data' }
+await (await buildApp(config)).close()
+export const more = [createTracing, ConfigError]
+const registry: TestRegistry = await startRegistry({ logins: { ann: 'secret' }, anonymous: 'pull' })
 registry.fail({ status: 429 }, { method: 'GET' })
 // @ts-expect-error a fault is one that there is
 registry.fail({ statue: 429 })
 export const driver: StorageDriver | undefined = undefined
 export const cases = (open: OpenStore) => storageContract(open).map(({ title, run }) => ({ title, run }))
 new StorageError('conflict', 'x', { size: 1 })
-export { buildApp }
 `
 
 await withScratch(15, async (checks, { folder }) => {
@@ -45,24 +66,61 @@ await withScratch(15, async (checks, { folder }) => {
     (await run(program, args, { folder: project, env: process.env, seconds: 300 })).toString()
   const check = (name: string, work: () => Promise<string | undefined>) => checks.check(name, work)
 
-  await check('it holds the program, its types and its documents, and nothing else', async () => {
-    const packed = await run('npm', ['pack', '--json', '--pack-destination', folder], { folder: top, env: process.env })
+  // As a fresh clone has it: nothing that is built.
+  const fresh = join(folder, 'fresh')
+  const tracked = await run('git', ['ls-files', '-z', '-co', '--exclude-standard'], { folder: top, env: process.env })
+  for (const file of tracked.toString().split('\0').filter(Boolean)) {
+    if (existsSync(join(top, file))) await cp(join(top, file), join(fresh, file))
+  }
+  await symlink(join(top, 'node_modules'), join(fresh, 'node_modules'))
+  let paths: string[] = []
+  await check('15.23: packed from a fresh clone, it holds the program, its types and its documents', async () => {
+    const args = ['pack', '--json', '--pack-destination', folder]
+    const packed = await run('npm', args, { folder: fresh, env: process.env, seconds: 300 })
     const [{ filename, files, size }] = JSON.parse(packed.toString()) as [
       { filename: string; size: number; files: { path: string }[] }
     ]
-    const others = files
-      .map(({ path }) => path)
-      .filter(path => !/^dist\/(src|plugins|routes)\/.+\.(js|d\.ts)$/.test(path))
+    paths = files.map(({ path }) => path)
+    const others = paths.filter(
+      path => !/^dist\/(src|plugins|routes)\/.+\.(js|d\.ts)$|^(docs|bench)\/[\w-]+\.(md|svg)$|^examples\//.test(path)
+    )
     assert.deepEqual(others.sort(), [
       'CHANGELOG.md',
+      'CONTRIBUTING.md',
       'LICENSE',
       'README.md',
+      'SECURITY.md',
       'dist/src/bundled-licenses.txt',
       'package.json'
     ])
+    assert.ok(paths.includes('dist/src/cli.js') && paths.includes('dist/src/index.d.ts'))
     await writeFile(join(project, 'package.json'), JSON.stringify({ name: 'project', private: true, type: 'module' }))
     await shell('npm', 'install', '--silent', join(folder, filename), ...runners)
     return `${files.length} files, ${Math.round(size / 1024)} KiB`
+  })
+  await check('15.23: what its documents point to is in the package', async () => {
+    const documents = paths.filter(path => path.endsWith('.md'))
+    let links = 0
+    for (const document of documents) {
+      const text = await readFile(join(fresh, document), 'utf8')
+      for (const [, target = ''] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+        if (/^(https?:|#)/.test(target)) continue
+        const path = join(dirname(document), target.replace(/#.*/, '')).replace(/\/$/, '')
+        assert.ok(
+          paths.some(packed => packed === path || packed.startsWith(`${path}/`)),
+          `${document} points to ${target}, which is not in the package`
+        )
+        links++
+      }
+    }
+    assert.ok(links > 50)
+    return `${links} links in ${documents.length} documents`
+  })
+  await check('15.23: npm builds it where it installs a git repository', async () => {
+    await rm(join(fresh, 'dist'), { recursive: true })
+    await run('npm', ['run', '--silent', 'prepare'], { folder: fresh, env: process.env, seconds: 300 })
+    assert.ok(existsSync(join(fresh, 'dist/src/cli.js')))
+    return undefined
   })
   await check('publint finds nothing', async () => {
     await run('npx', ['publint', '--strict'], { folder: top, env: process.env })

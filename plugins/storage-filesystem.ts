@@ -7,13 +7,15 @@ export interface FilesystemStorageOptions {
   path: string
   /** Memory for buffers of uploads and downloads, in bytes. */
   bufferMemoryBytes: number
+  /** Whether the folder is only read. */
+  readOnly?: boolean | undefined
   observer?: StorageObserver | undefined
 }
 
 /** Storage on a folder. Decorates `storage`. Throws StorageError with a sentence for the operator if it can't be used. */
 export default fp<FilesystemStorageOptions>(
-  async (app, { path, bufferMemoryBytes, observer }) => {
-    const driver = await openFilesystem({ path, bufferMemory: bufferMemoryBytes })
+  async (app, { path, bufferMemoryBytes, readOnly = false, observer }) => {
+    const driver = await openFilesystem({ path, bufferMemory: bufferMemoryBytes, readOnly })
     if (driver.ignoresCase) {
       app.log.warn(
         { folder: path },

@@ -16,6 +16,8 @@ export interface StorageOptions {
   storage: Storage
   /** Memory for buffers of uploads and downloads, in bytes. */
   bufferMemoryBytes: number
+  /** Whether the storage is only read, so that a folder may be a read-only mount. */
+  readOnly?: boolean | undefined
   /** Told of every call of the driver. */
   observer?: StorageObserver | undefined
 }
@@ -28,11 +30,11 @@ const loadS3 = async () => (await import('./storage-s3.ts')).default
 
 /** Decorates `storage` and closes it with the app. Throws StorageError with a sentence for the operator if it can't be used. */
 export default fp<StorageOptions>(
-  async (app: FastifyInstance, { storage, bufferMemoryBytes, observer }) => {
+  async (app: FastifyInstance, { storage, bufferMemoryBytes, readOnly, observer }) => {
     const problem = problemOf(storage)
     if (problem) throw new TypeError(problem)
     if ('path' in storage) {
-      await app.register(storageFilesystem, { path: storage.path, bufferMemoryBytes, observer })
+      await app.register(storageFilesystem, { path: storage.path, bufferMemoryBytes, readOnly, observer })
     } else if ('s3' in storage) {
       await app.register(await loadS3(), { ...storage.s3, bufferMemory: bufferMemoryBytes, observer })
     } else {

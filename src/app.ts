@@ -46,6 +46,8 @@ export async function buildApp(config: Config, options: BuildOptions = {}): Prom
   const app = Fastify({
     logger: log ? { ...jsonOptions(config), stream: log } : (loggerOptions(config) ?? false),
     logController: requestLog(config, log === undefined && isPretty(config)),
+    // No plugin has to be ready within a time: what takes long says itself what it waits for.
+    pluginTimeout: 0,
     genReqId: createRequestIds(),
     childLoggerFactory: requestLogger,
     trustProxy: config.trustProxy,

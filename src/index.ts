@@ -132,6 +132,7 @@ async function registerApi(app: FastifyInstance, options: Config & MarinaOptions
   await app.register(storagePlugin, {
     storage,
     bufferMemoryBytes: options.bufferMemoryBytes,
+    readOnly: options.readOnly,
     observer: observeAll(metrics?.storage, tracing?.storage)
   })
   await app.register(registry, {

@@ -35,7 +35,9 @@ export function storageProblem(error: unknown, config: Config): unknown {
   // The S3 driver's own sentence names the variable to mend.
   if (config.s3) return new StartError(error.message)
   const given = JSON.stringify(config.storagePath)
-  return new StartError(`STORAGE_PATH is ${given}: ${error.message}; allowed: a folder that this process may write`)
+  const problem = error.message.replace(/\.$/, '')
+  const may = config.readOnly ? 'read' : 'write'
+  return new StartError(`STORAGE_PATH is ${given}: ${problem}; allowed: a folder that this process may ${may}`)
 }
 
 /** Whether requests are to be sent to the app. One that closes takes no such question any more. */

@@ -490,7 +490,10 @@ t.test('storage in S3: what is missing or does not fit is one line', async t => 
     [{ S3_PREFIX: 'a/../b' }, /^S3_PREFIX is "/],
     [{ S3_PREFIX: 'régistre' }, /^S3_PREFIX is "/],
     [{ S3_PREFIX: 'a/'.repeat(200) }, /^S3_PREFIX is "/],
-    [{ S3_CA_FILE: '/nowhere/ca.pem' }, /^S3_CA_FILE is "\/nowhere\/ca.pem"; allowed: a file that/],
+    [
+      { S3_CA_FILE: '/nowhere/ca.pem' },
+      /^S3_CA_FILE is "\/nowhere\/ca.pem": it can't be read \(ENOENT\); allowed: a file that/
+    ],
     [{ S3_CA_FILE: fileWith(t, 'a.txt', 'no certificate') }, /^S3_CA_FILE is "/],
     [{ S3_CA_FILE: certificate }, /^S3_CA_FILE is "/],
     [{ AWS_ACCESS_KEY_ID: 'id' }, /^AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is not;/],

@@ -343,8 +343,11 @@ t.test('a secret may come from a file', async t => {
   const files = { AWS_ACCESS_KEY_ID_FILE: join(folder, 'id'), AWS_SECRET_ACCESS_KEY_FILE: join(folder, 'secret') }
   t.strictSame(loadConfig({ ...aws, ...files }).s3?.credentials, { accessKeyId: 'AKIA', secretAccessKey: 'hush' })
   const cases: [string, RegExp][] = [
-    ['/nowhere/s3', /^AWS_SECRET_ACCESS_KEY_FILE is "\/nowhere\/s3"; allowed: a file that this process may read, with/],
-    [folder, /^AWS_SECRET_ACCESS_KEY_FILE is "[^"]*"; allowed: a file/],
+    [
+      '/nowhere/s3',
+      /^AWS_SECRET_ACCESS_KEY_FILE is "\/nowhere\/s3": it can't be read \(ENOENT\); allowed: a file that this/
+    ],
+    [folder, /^AWS_SECRET_ACCESS_KEY_FILE is "[^"]*": it can't be read \(EISDIR\); allowed: a file/],
     [join(folder, 'empty'), /^AWS_SECRET_ACCESS_KEY_FILE is "[^"]*empty"; allowed: a file/],
     [join(folder, 'two'), /^AWS_SECRET_ACCESS_KEY_FILE is "[^"]*two"; allowed: characters without spaces$/]
   ]

@@ -38,13 +38,15 @@ export async function withStore(
   const config = loadConfig(env)
   await mustExist(config)
   quietSdk(config)
-  const app = Fastify({ logger: false })
+  // No plugin has to be ready within a time: what takes long says itself what it waits for.
+  const app = Fastify({ logger: false, pluginTimeout: 0 })
   const { gcGraceMs: graceMs, uploadExpiryMs, bufferMemoryBytes } = config
   const { manifestAllowSparse: sparse, manifestSizeCheck: sizeCheck } = config
   try {
     await app.register(storagePlugin, {
       storage: config.s3 ? { s3: config.s3 } : { path: config.storagePath },
-      bufferMemoryBytes
+      bufferMemoryBytes,
+      readOnly: dryRun
     })
   } catch (error) {
     throw storageProblem(error, config)

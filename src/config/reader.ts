@@ -1,8 +1,8 @@
-import { Value } from '@sinclair/typebox/value'
+import { TransformDecodeError, Value } from '@sinclair/typebox/value'
 import { withoutMaps } from './registry-maps.ts'
 import { ConfigSchema, type VariableName, type Variables, type VariableValue } from './schema.ts'
 import { createSources, type Source } from './sources.ts'
-import type { Settings } from './values.ts'
+import { type Settings, Unusable } from './values.ts'
 
 /**
  * Reads variables of an environment. Problems are gathered, each one line: the variable, what was given, what is
@@ -27,11 +27,13 @@ export function createReader(env: NodeJS.ProcessEnv) {
     if (source) problems.push(...others.flatMap(other => conflict(name, source, other)))
     try {
       if (source) return Value.Decode(variable, source.text)
-    } catch {
+    } catch (error) {
       // What a file holds is shown nowhere; which file it is may be.
       const shown = variable.secret && source?.kind !== 'file' ? '"…"' : quote(source!.given)
       const allowed = source!.text === undefined ? source!.allowed : undefined
-      problems.push(`${source!.name} is ${shown}; allowed: ${allowed ?? variable.allowed}`)
+      const unusable = source!.problem ?? reasonOf(error)
+      const why = unusable === undefined ? '' : `: ${unusable}`
+      problems.push(`${source!.name} is ${shown}${why}; allowed: ${allowed ?? variable.allowed}`)
     }
     return ('optional' in variable ? undefined : Value.Decode(variable, variable.default)) as VariableValue<N>
   }
@@ -48,6 +50,12 @@ export function createReader(env: NodeJS.ProcessEnv) {
 }
 
 export type Reader = ReturnType<typeof createReader>
+
+/** What a variable says of text of the right form, through TypeBox's own error. */
+function reasonOf(error: unknown): string | undefined {
+  const cause = error instanceof TransformDecodeError ? error.error : error
+  return cause instanceof Unusable ? cause.message : undefined
+}
 
 /** Two names that mean the same variable and do not agree. */
 function conflict(name: VariableName, one: Source, other: Source): string[] {

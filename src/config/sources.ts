@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { unreadable } from './files.ts'
 import { registryNames } from './registry-names.ts'
 import { ConfigSchema, type VariableName } from './schema.ts'
 
@@ -11,6 +12,8 @@ export interface Source {
   given: string
   /** What is read, in our variable's form; undefined: it can't be made of what was given. */
   text: string | undefined
+  /** Why it can't be made of that, where more is known. */
+  problem?: string | undefined
   /** What may be given, where that is not what our variable takes. */
   allowed?: string | undefined
 }
@@ -68,7 +71,7 @@ function readSecret(source: Source): Source {
   try {
     const text = readFileSync(source.given, 'utf8').replace(/\r?\n$/, '')
     return { ...source, text: text === '' ? undefined : text, allowed }
-  } catch {
-    return { ...source, text: undefined, allowed }
+  } catch (error) {
+    return { ...source, text: undefined, problem: unreadable(error), allowed }
   }
 }

@@ -5,6 +5,7 @@ import { availableParallelism } from 'node:os'
 import { type StaticDecode, type TSchema, type TString, type TTransform, Type } from '@sinclair/typebox'
 import { REPOSITORY_PATTERN } from '../registry/patterns.ts'
 import type { QuotaRule } from '../registry/quota.ts'
+import { unreadable } from './files.ts'
 
 /** Describes a variable, besides how its text is read. `default` is text, as a user would write it. */
 export interface About<Setting extends string = string> {
@@ -28,6 +29,9 @@ export interface About<Setting extends string = string> {
  * Decoding throws on anything else.
  */
 export type Variable<T, Setting extends string = string> = TTransform<TString, T> & About<Setting> & { allowed: string }
+
+/** Why text of the right form can't be used all the same: a file that can't be read. */
+export class Unusable extends Error {}
 
 function variable<T extends string | number | boolean | object, S extends string>(
   about: About<S>,
@@ -184,7 +188,7 @@ export function keyFile<const S extends string = never>(about: About<S>): Variab
     about,
     'a file that this process may read, with a private key in PEM form and no passphrase',
     path => {
-      createPrivateKey(readFileSync(path))
+      createPrivateKey(bytesOf(path))
       return path
     }
   )
@@ -193,9 +197,17 @@ export function keyFile<const S extends string = never>(about: About<S>): Variab
 /** A file that is read when it is needed; that it holds a certificate is looked at now. */
 export function certificateFile<const S extends string = never>(about: About<S>): Variable<string, S> {
   return variable(about, 'a file that this process may read, with certificates in PEM form', path => {
-    const text = readFileSync(path, 'latin1')
+    const text = bytesOf(path).toString('latin1')
     return text.includes('-----BEGIN CERTIFICATE-----') && new X509Certificate(text) ? path : undefined
   })
+}
+
+function bytesOf(path: string): Buffer {
+  try {
+    return readFileSync(path)
+  } catch (error) {
+    throw new Unusable(unreadable(error), { cause: error })
+  }
 }
 
 /** More than this many processes are one too many for any folder. */

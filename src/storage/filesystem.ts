@@ -21,6 +21,8 @@ export interface FilesystemOptions {
   bufferMemory?: number
   /** Whether the folder is on a disk of this machine. Default: what the system says. */
   local?: boolean
+  /** Whether the folder is only read, so that it may be a read-only mount: opening it writes nothing. Default false. */
+  readOnly?: boolean
 }
 
 export interface FilesystemDriver extends StorageDriver {
@@ -36,14 +38,14 @@ export interface FilesystemDriver extends StorageDriver {
  *   driver rests on (hard links, durable folders)
  */
 export async function openFilesystem(options: FilesystemOptions): Promise<FilesystemDriver> {
-  const { path, now = Date.now, bufferMemory = BUFFER_MEMORY, local } = options
-  const root = await openRoot({ path, now, local })
+  const { path, now = Date.now, bufferMemory = BUFFER_MEMORY, local, readOnly = false } = options
+  const root = await openRoot({ path, now, local, readOnly })
   const folders = createFolders(root)
   const buffers = createBuffers(bufferMemory)
-  await prepare(root, folders.settle)
+  if (!readOnly) await prepare(root, folders.settle)
   const objects = createObjects(root, folders, buffers)
   const uploads = createUploads(root, folders, buffers)
-  const sweeping = sweep(root).catch(() => undefined)
+  const sweeping = readOnly ? undefined : sweep(root).catch(() => undefined)
 
   return {
     name: 'filesystem',

@@ -74,7 +74,7 @@ t.test('opening', async t => {
     const path = await folder(t)
     await writeFile(join(path, 'file'), '')
     const error = await fault(t, 'failed', openFilesystem({ path: join(path, 'file', 'below') }))
-    t.match(error.message, /^The folder .*below cannot be made \(ENOTDIR\)\.$/)
+    t.match(error.message, /^The folder .*below cannot be made \(ENOTDIR: a part of the path is a file\)\.$/)
   })
 
   await t.test('takes away leftovers older than a day', async t => {

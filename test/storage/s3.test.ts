@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import t from 'tap'
 import { loadConfig } from '../../src/config.ts'
 import { type Bucket, openBucket } from '../../src/storage/s3/bucket.ts'
@@ -6,6 +8,7 @@ import { explain } from '../../src/storage/s3/check.ts'
 import { S3_DEFAULTS } from '../../src/storage/s3/defaults.ts'
 import { isPassing, patiently, RequestFailed, storageError } from '../../src/storage/s3/errors.ts'
 import { createBudget, createGathering, MOST_PARTS, sizeOfPart } from '../../src/storage/s3/parts.ts'
+import { openS3 } from '../../src/storage/s3.ts'
 import { MIB } from '../../src/storage-contract/parts.ts'
 
 const refusal = (code: string, status?: number): RequestFailed =>
@@ -81,7 +84,7 @@ t.test('what may pass is tried again', async t => {
 })
 
 t.test('why a bucket cannot be used, in a line that names what to mend', async t => {
-  const options = { bucket: 'images', region: 'eu-central-1', endpoint: 'https://s3.example' }
+  const options = { bucket: 'images', region: 'eu-central-1', endpoint: 'https://s3.example', forcePathStyle: true }
   for (const [code, status, expected] of [
     ['NoSuchBucket', 404, /bucket images does not exist.* S3_BUCKET/],
     ['InvalidAccessKeyId', 403, /AWS_ACCESS_KEY_ID/],
@@ -102,6 +105,43 @@ t.test('why a bucket cannot be used, in a line that names what to mend', async t
     t.match(sentence, expected)
     t.match(sentence, /^\S.*\.$/, 'one line')
   }
+})
+
+t.test('15.20: a wrong style of URLs and a wrong scheme are named as such', async t => {
+  const options = { bucket: 'images', region: 'eu-central-1', endpoint: 'http://s3.example', forcePathStyle: false }
+  for (const code of ['NoSuchBucket', 'ENOTFOUND']) {
+    const status = code === 'ENOTFOUND' ? undefined : 404
+    t.match(explain(refusal(code, status), 'list', options), new RegExp(`\\(${code}\\): see S3_FORCE_PATH_STYLE, `))
+  }
+  const path = { ...options, forcePathStyle: true }
+  for (const [code, status] of [
+    ['ECONNRESET', undefined],
+    ['HPE_INVALID_CONSTANT', undefined],
+    ['Unknown', 400],
+    ['Error', 400]
+  ] as const) {
+    const sentence = explain(refusal(code, status), 'list', path)
+    t.match(sentence, /does not answer in plain HTTP \(\w+\): see S3_ENDPOINT, which may have to begin with https:/)
+    t.notMatch(explain(refusal(code, status), 'list', { ...path, endpoint: 'https://s3.example' }), /plain HTTP/)
+  }
+  t.notMatch(explain(refusal('InvalidRequest', 400), 'list', path), /plain HTTP/)
+})
+
+t.test('15.20: an endpoint that accepts and says nothing stops the start in one line', async t => {
+  const sockets = new Set<Socket>()
+  const silent = createServer(socket => sockets.add(socket.on('error', () => {}))).listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy()
+    silent.close()
+  })
+  const endpoint = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`
+  const credentials = { accessKeyId: 'id', secretAccessKey: 'secret' }
+  const opening = openS3({ bucket: 'images', region: 'eu', endpoint, forcePathStyle: true, credentials, answerMs: 20 })
+  await t.rejects(opening, {
+    name: 'StorageError',
+    message: `${endpoint} gives no answer within 0.02 s: see S3_ENDPOINT.`
+  })
 })
 
 t.test('parts grow so that they reach far', async t => {

@@ -1,7 +1,7 @@
-import { link, mkdir, open, rename, rm, stat, statfs, writeFile } from 'node:fs/promises'
+import { link, mkdir, open, readdir, rename, rm, stat, statfs, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { StorageError } from '../driver.ts'
-import { codeOf } from './errors.ts'
+import { codeOf, ignoreMissing } from './errors.ts'
 
 /** `statfs` types of file systems on this machine's own disks or memory. Any other is taken for a network's. */
 const LOCAL_TYPES: Readonly<Record<string, ReadonlySet<number>>> = {
@@ -36,29 +36,67 @@ export interface Abilities {
  */
 export async function probe(root: string, temp: string): Promise<Abilities> {
   const folder = dirname(temp)
-  await attempt(`The folder ${root} cannot be made`, async () => {
-    const first = await mkdir(folder, { recursive: true })
-    for (let at = root; first !== undefined && at.length >= first.length; at = dirname(at)) await syncOnce(dirname(at))
-  })
+  await makeRoot(root)
+  const refused = `The folder ${root} cannot be written to`
   try {
-    await attempt(`The folder ${root} cannot be written to by user ${process.getuid?.()}`, async () => {
+    await attempt(refused, root, async () => {
+      await mkdir(folder).catch(unlessThere)
       await mkdir(temp)
       await writeFile(join(temp, 'one'), '', { flush: true })
       await rename(join(temp, 'one'), join(temp, 'two'))
     })
-    await attempt(`The file system of ${root} has no hard links, which uploads need`, () =>
+    await attempt(`The file system of ${root} has no hard links, which uploads need`, root, () =>
       link(join(temp, 'two'), join(temp, 'three'))
     )
-    await attempt(`The file system of ${root} cannot make a folder durable (fsync)`, () => syncOnce(root))
-    const ignoresCase = await stat(join(temp, 'TWO')).then(
-      () => true,
-      () => false
-    )
+    await attempt(`The file system of ${root} cannot make a folder durable (fsync)`, root, () => syncOnce(root))
+    const ignoresCase = await isThere(join(temp, 'TWO'))
     return { local: await isLocal(root), ignoresCase }
   } finally {
     await rm(temp, { recursive: true, force: true }).catch(() => undefined)
   }
 }
+
+/** As `probe`, for a folder that is only read: nothing is written, except the folder itself where it is missing. */
+export async function probeReading(root: string): Promise<Abilities> {
+  await makeRoot(root)
+  const refused = `The folder ${root} cannot be read`
+  const names = await attempt(refused, root, () => readdir(root))
+  const inLowerCase = names.find(name => name.toUpperCase() !== name)
+  const other = inLowerCase?.toUpperCase()
+  const ignoresCase = other !== undefined && !names.includes(other) && (await isThere(join(root, other)))
+  return { local: await isLocal(root), ignoresCase }
+}
+
+async function makeRoot(root: string): Promise<void> {
+  await attempt(`The folder ${root} cannot be made`, root, async () => {
+    for (const made of await makeFolders(root)) await syncOnce(dirname(made))
+  })
+}
+
+/** Node's own recursive mkdir never ends where a file system says ENOENT for each new folder, as /proc does. */
+async function makeFolders(root: string): Promise<string[]> {
+  const missing: string[] = []
+  for (let at = root; !(await isFolder(at)); at = dirname(at)) missing.unshift(at)
+  for (const folder of missing) await mkdir(folder).catch(unlessThere)
+  return missing
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  const found = await stat(path).catch(ignoreMissing)
+  if (found?.isDirectory() === false) throw Object.assign(new Error(`${path} is a file`), { code: 'ENOTDIR' })
+  return found !== undefined
+}
+
+function unlessThere(error: unknown): undefined {
+  if (codeOf(error) === 'EEXIST') return undefined
+  throw error
+}
+
+const isThere = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false
+  )
 
 async function isLocal(root: string): Promise<boolean> {
   const found = await statfs(root).catch(() => undefined)
@@ -74,11 +112,38 @@ async function syncOnce(folder: string): Promise<void> {
   }
 }
 
-async function attempt(complaint: string, work: () => Promise<unknown>): Promise<void> {
+/** Does something on the root folder. Throws `StorageError` with the complaint and why, in words for the operator. */
+export async function attempt<T>(complaint: string, root: string, work: () => Promise<T>): Promise<T> {
   try {
-    await work()
+    return await work()
   } catch (error) {
-    const reason = codeOf(error) ?? (error instanceof Error ? error.message : String(error))
-    throw new StorageError('failed', `${complaint} (${reason}).`, { cause: error })
+    if (error instanceof StorageError) throw error
+    throw new StorageError('failed', `${complaint} (${await reasonFor(error, root)}).`, { cause: error })
+  }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  EROFS: 'it is mounted read-only',
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the quota of this user is used up',
+  ENOTDIR: 'a part of the path is a file',
+  ENOENT: 'nothing can be made there'
+}
+
+async function reasonFor(error: unknown, root: string): Promise<string> {
+  const code = codeOf(error)
+  if (code === undefined) return error instanceof Error ? error.message : String(error)
+  if (code === 'EACCES' || code === 'EPERM') return `${code}: ${await rightsOf(root)}`
+  const reason = REASONS[code]
+  return reason === undefined ? code : `${code}: ${reason}`
+}
+
+/** Who may do what with the folder, or with the nearest one above it that can be seen. */
+async function rightsOf(path: string): Promise<string> {
+  const us = `this process runs as user ${process.geteuid?.()}`
+  for (let at = path; ; at = dirname(at)) {
+    const found = await stat(at).catch(() => undefined)
+    if (found) return `${at} belongs to user ${found.uid} and has mode ${(found.mode & 0o7777).toString(8)}, ${us}`
+    if (at === dirname(at)) return us
   }
 }

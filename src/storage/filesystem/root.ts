@@ -5,7 +5,7 @@ import { dirname, join, resolve } from 'node:path'
 import { StorageError } from '../driver.ts'
 import { type Confine, checkKind, createConfine, strange } from './confinement.ts'
 import { ignoreMissing } from './errors.ts'
-import { type Abilities, probe } from './probe.ts'
+import { type Abilities, attempt, probe, probeReading } from './probe.ts'
 
 /** Two folders of the root are the driver's own; their names begin no key. */
 export const TEMPORARY = 'tmp'
@@ -38,6 +38,8 @@ export interface RootOptions {
   now: () => number
   /** Overrides what `statfs` says. */
   local?: boolean | undefined
+  /** The folder is only read: nothing is written at the start. */
+  readOnly?: boolean | undefined
 }
 
 /** Opens the folder, making it if need be; throws as `probe` does. */
@@ -48,13 +50,13 @@ export async function openRoot(options: RootOptions): Promise<Root> {
   let named = 0
   const newName = () => `${names}-${(named++).toString(36)}`
   await checkTop(path)
-  const abilities = await probe(path, newName())
+  const abilities = options.readOnly ? await probeReading(path) : await probe(path, newName())
   const local = options.local ?? abilities.local
   const statAt = local ? statLocal : statAside
   const presence = local ? async () => statSync(path, { throwIfNoEntry: false }) : () => stat(path)
   const born = await stat(path)
   const confine = createConfine({ path, local })
-  const clockOffset = local ? () => 0 : await serverClock(newName)
+  const clockOffset = local || options.readOnly ? () => 0 : await serverClock(newName)
 
   return {
     ...abilities,
@@ -83,7 +85,8 @@ export async function openRoot(options: RootOptions): Promise<Root> {
 
 /** An operator who moved a part elsewhere and left a link hears of it at the start, before anything is written there. */
 async function checkTop(path: string): Promise<void> {
-  const entries = await readdir(path, { withFileTypes: true }).catch(ignoreMissing)
+  const reading = () => readdir(path, { withFileTypes: true }).catch(ignoreMissing)
+  const entries = await attempt(`The folder ${path} cannot be read`, path, reading)
   const link = entries?.find(entry => entry.isSymbolicLink() && !entry.name.startsWith('.'))
   if (link) throw strange(join(path, link.name), link)
 }

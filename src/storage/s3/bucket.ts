@@ -32,6 +32,8 @@ export interface BucketOptions {
   storageClass?: string | undefined
   /** Most connections at a time. Default 256. */
   maxSockets?: number
+  /** How long an answer may take while the bucket is tried at the start, in ms. Default 8000. */
+  answerMs?: number | undefined
   /** Bytes that all downloads together may hold, and as many again for all uploads. Default 64 MiB. */
   bufferMemory?: number
   /** The clock that ages are told by; for tests. */

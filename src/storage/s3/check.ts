@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
 import { ListObjectsV2Command } from '@aws-sdk/client-s3'
 import { StorageError } from '../driver.ts'
 import type { Bucket, BucketOptions } from './bucket.ts'
@@ -18,7 +19,7 @@ export async function checkBucket(bucket: Bucket, options: BucketOptions): Promi
   const { Bucket, Key } = bucket.at('')
   const explained = async <T>(deed: string, work: Promise<T>): Promise<T> => {
     try {
-      return await work
+      return await answered(work, options)
     } catch (error) {
       if (!(error instanceof RequestFailed)) throw error
       throw new StorageError('failed', explain(error, deed, options), { cause: error })
@@ -34,6 +35,25 @@ export async function checkBucket(bucket: Bucket, options: BucketOptions): Promi
     dialect.listsMultiparts = await explained('list the uploads of', listsMultiparts(bucket, key))
   } finally {
     await explained('delete in', tryDeletions(bucket, key))
+  }
+}
+
+/** An answer takes no longer than this at the start; nor may the start of an app that embeds the registry (10 s). */
+const ANSWER_MS = 8000
+
+/** Throws StorageError where S3 says nothing at all: the SDK alone would try again for minutes. */
+async function answered<T>(work: Promise<T>, { region, endpoint, answerMs = ANSWER_MS }: BucketOptions): Promise<T> {
+  const done = new AbortController()
+  const late = pause(answerMs, undefined, { signal: done.signal }).then(() => {
+    const server = endpoint ?? `S3 in ${region}`
+    throw new StorageError('failed', `${server} gives no answer within ${answerMs / 1000} s: see S3_ENDPOINT.`)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    done.abort()
+    late.catch(() => undefined)
+    work.catch(() => undefined)
   }
 }
 
@@ -73,9 +93,17 @@ const UNTRUSTED = new Set([
 export function explain(
   { code, status, message }: RequestFailed,
   deed: string,
-  { bucket, region, endpoint }: BucketOptions
+  { bucket, region, endpoint, forcePathStyle = false }: BucketOptions
 ): string {
   const server = endpoint ?? `S3 in ${region}`
+  // The bucket is in the host name then, and a server that looks for it in the path takes the key's first part for one.
+  const byHost = endpoint !== undefined && !forcePathStyle
+  if (byHost && (code === 'NoSuchBucket' || code === 'ENOTFOUND')) {
+    return `${endpoint} has no bucket ${bucket} under a host name of its own (${code}): see S3_FORCE_PATH_STYLE, S3_ENDPOINT and S3_BUCKET.`
+  }
+  if (endpoint?.startsWith('http://') && isNoPlainHttp(code, status, message)) {
+    return `${endpoint} does not answer in plain HTTP (${code}): see S3_ENDPOINT, which may have to begin with https://.`
+  }
   const known = SENTENCES[code]
   if (known) return known(bucket)
   if (OTHER_REGION.has(code) || status === 301) return `The bucket ${bucket} is not in ${region}: see S3_REGION.`
@@ -87,4 +115,11 @@ export function explain(
   if (status === undefined) return `${server} cannot be reached (${code}): see S3_ENDPOINT.`
   if (status === 403) return `The access key may not ${deed} the bucket ${bucket} (${code}): see AWS_ACCESS_KEY_ID.`
   return `${server} would not ${deed} the bucket ${bucket} (${status} ${code}: ${message}): see S3_ENDPOINT.`
+}
+
+/** What a server of TLS makes of a plain request: nothing, bytes that are no HTTP, or a page that says so. */
+function isNoPlainHttp(code: string, status: number | undefined, message: string): boolean {
+  if (status === undefined) return code.startsWith('HPE_') || code === 'ECONNRESET' || code === 'EPIPE'
+  // The SDK finds no error in XML then, and makes up a name for it.
+  return status === 400 && (/https/i.test(message) || ['Error', 'SyntaxError', 'Unknown'].includes(code))
 }

@@ -10,7 +10,7 @@ import { parseAuthorization } from '../src/http/authorization.ts'
 import { certificateUser } from '../src/http/certificate.ts'
 import { BASIC_CHALLENGE, bearerChallenge } from '../src/http/challenge.ts'
 import type { EndpointParams } from '../src/http/endpoints.ts'
-import { forwardedPrefix } from '../src/http/forwarded.ts'
+import { forwardedPrefix, originOf } from '../src/http/forwarded.ts'
 import type { Links } from '../src/http/links.ts'
 import { RegistryError } from '../src/registry/errors.ts'
 import { isRepository, parseRepository } from '../src/registry/names.ts'
@@ -165,8 +165,11 @@ function challengeOf(request: FastifyRequest, { details }: RegistryError, option
   const { access, links } = options
   const { action = 'open' } = request.routeOptions.config
   if (!access?.tokens || !links || action === 'open') return BASIC_CHALLENGE
-  const origin = `${request.protocol}://${request.host}`
-  const { service, realm = links.token(origin, forwardedPrefix(request)) } = access.tokens
+  const origin = originOf(request)
+  const own = origin === undefined ? undefined : links.token(origin, forwardedPrefix(request))
+  const { service, realm = own } = access.tokens
+  // A client of HTTP/1.0 that names no host can't be told where tokens are.
+  if (realm === undefined) return BASIC_CHALLENGE
   const { reason } = details[0] ?? {}
   return bearerChallenge({
     realm,

@@ -107,7 +107,11 @@ export default fp(errors, { name: 'errors', fastify: '5.x' })
 
 /** Fastify's option `frameworkErrors`: what goes wrong before a route is found, such as a malformed percent-escape. */
 export function frameworkErrors(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
-  sendError(request, reply, error)
+  // No hook has run that would have put it there.
+  if (pathOf(request.raw.url ?? '').startsWith('/v2/')) reply.header('docker-distribution-api-version', 'registry/2.0')
+  // Fastify's own message repeats the URL, which may hold what people put there by mistake.
+  const badUrl = error.code === 'FST_ERR_BAD_URL'
+  sendError(request, reply, badUrl ? new RegistryError('request-invalid', {}, { message: 'malformed URL' }) : error)
 }
 
 /** The one place that turns an error into an answer, whatever was thrown. Nothing of the server's inside is told. */
@@ -124,6 +128,7 @@ export function sendError(request: FastifyRequest, reply: FastifyReply, error: u
     .code(refusal.status)
     .headers(headersFor(refusal, request, reply))
     .header('content-type', 'application/json')
+    .header('x-content-type-options', 'nosniff')
     .header('content-length', body.length)
     .send(body)
 }

@@ -36,4 +36,4 @@ async function rateLimit(app: FastifyInstance, { rate, by, steady }: RateLimitOp
   })
 }
 
-export default fp(rateLimit, { name: 'rate-limit', dependencies: ['oci-routing'], fastify: '5.x' })
+export default fp(rateLimit, { name: 'rate-limit', fastify: '5.x' })

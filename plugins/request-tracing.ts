@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { pathOf } from '../src/http/endpoints.ts'
 import { traceIdOf } from '../src/http/request-id.ts'
+import { shownPath } from '../src/http/shown-url.ts'
 import type { Tracing } from '../src/tracing/tracing.ts'
 
 /** Makes a span of each request, and tells the log of its trace. */
@@ -9,7 +9,7 @@ async function requestTracing(app: FastifyInstance, { tracing }: { tracing: Trac
   app.addHook('onRequest', (request: FastifyRequest, reply: FastifyReply, done) => {
     const { method, headers, is404 } = request
     const route = is404 ? undefined : request.routeOptions.config.path
-    const span = tracing.begin({ method, route, path: pathOf(request.raw.url ?? ''), headers })
+    const span = tracing.begin({ method, route, path: shownPath(request.raw.url ?? ''), headers })
     const { raw } = reply
     raw.once('close', () => span.end(raw.writableEnded ? raw.statusCode : undefined))
     // The log knows the client's trace already.

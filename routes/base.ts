@@ -9,7 +9,7 @@ const base: FastifyPluginAsyncTypebox = async app => {
       config: { path: '/v2/', id: 'end-1', action: 'login' },
       schema: { tags: ['base'], summary: 'Whether this is a registry of this API' }
     },
-    async (_request, reply) => jsonBody(reply.header('Docker-Distribution-API-Version', 'registry/2.0'), {})
+    async (_request, reply) => jsonBody(reply, {})
   )
 }
 

@@ -26,7 +26,9 @@ const referrers: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links }
     async handler(request, reply) {
       const name = parseRepository(request.params.name)
       const subject = parseDigest(request.params.digest)
-      const { artifactType, last } = request.query
+      const { artifactType: asked, last } = request.query
+      // No media type has a space in it: a client has left the `+` of `application/spdx+json` as it is.
+      const artifactType = asked?.replaceAll(' ', '+')
       const after = last === undefined ? undefined : parseDigest(last)
       const page = await app.registry.referrers.list(name, subject, { artifactType, after })
       if (artifactType !== undefined) reply.header('OCI-Filters-Applied', 'artifactType')

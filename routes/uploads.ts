@@ -30,7 +30,8 @@ const uploads: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links }) 
       Location: links.upload(name, session, forwardedPrefix(request)),
       // `0-0` for nothing as for one byte: the grammar knows no empty range, and docker can't read `0--1`.
       Range: `0-${Math.max(size - 1, 0)}`,
-      'Docker-Upload-UUID': session.slice(0, session.indexOf('.'))
+      // The last part of the Location: clients take one for the other.
+      'Docker-Upload-UUID': session
     })
 
   app.route({

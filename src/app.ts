@@ -7,6 +7,7 @@ import errors, { frameworkErrors, onClientError, refuseConnection } from '../plu
 import openapi from '../plugins/openapi.ts'
 import requestHead from '../plugins/request-head.ts'
 import requestId from '../plugins/request-id.ts'
+import responseHeaders from '../plugins/response-headers.ts'
 import tlsRenewal from '../plugins/tls.ts'
 import { readTls } from './config/tls.ts'
 import type { Config } from './config.ts'
@@ -71,6 +72,7 @@ export async function buildApp(config: Config, options: BuildOptions = {}): Prom
     )
   }
   await app.register(errors)
+  await app.register(responseHeaders, {})
   await app.register(requestId)
   await app.register(connections, { most: config.maxConnections })
   await app.register(requestHead)
@@ -78,7 +80,9 @@ export async function buildApp(config: Config, options: BuildOptions = {}): Prom
   if (config.tls) await app.register(tlsRenewal, { tls: config.tls, endsAt: measured?.certificateEndsAt, now })
   const tracing = config.otlp && (await loadTracing())(config.otlp)
   if (tracing) app.addHook('onClose', () => tracing.close())
-  if (config.openapiEnabled) await app.register(openapi, { title: 'marina-distribution', version })
+  if (config.openapiEnabled) {
+    await app.register(openapi, { title: 'marina-distribution', version, perAddress: config.limits?.perAddress })
+  }
   await app.register(marina, {
     ...config,
     storage: storage ?? (config.s3 ? { s3: config.s3 } : { path: config.storagePath }),

@@ -17,6 +17,7 @@ import readOnly from '../plugins/read-only.ts'
 import registry from '../plugins/registry.ts'
 import requestMetrics from '../plugins/request-metrics.ts'
 import requestTracing from '../plugins/request-tracing.ts'
+import responseHeaders from '../plugins/response-headers.ts'
 import storagePlugin, { type Storage } from '../plugins/storage.ts'
 import uploadLimits from '../plugins/upload-limits.ts'
 import base from '../routes/base.ts'
@@ -128,6 +129,7 @@ async function registerApi(app: FastifyInstance, options: Config & MarinaOptions
   // An embedder may check requests in a way of their own, or not at all.
   app.setValidatorCompiler(TypeBoxValidatorCompiler)
   await app.register(errors)
+  await app.register(responseHeaders, { api: true })
   const metrics = register && (await loadMetrics())(register)
   await app.register(storagePlugin, {
     storage,

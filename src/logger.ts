@@ -7,8 +7,8 @@ import {
 } from 'fastify'
 import type { Config } from './config.ts'
 import { bytesReceived, bytesSent } from './http/body-bytes.ts'
-import { pathOf } from './http/endpoints.ts'
 import { traceIdOf } from './http/request-id.ts'
+import { shownPath, shownUrl } from './http/shown-url.ts'
 import { bytesText } from './units.ts'
 
 type LogFormat = Pick<Config, 'logLevel' | 'logFormat'>
@@ -43,7 +43,7 @@ const USER_AGENT_CHARS = 256
 
 function describeRequest({ method, url, host, ip, socket, headers }: FastifyRequest) {
   const userAgent = headers['user-agent']?.slice(0, USER_AGENT_CHARS)
-  return { method, url, host, remoteAddress: ip, remotePort: socket?.remotePort, userAgent }
+  return { method, url: shownUrl(url), host, remoteAddress: ip, remotePort: socket?.remotePort, userAgent }
 }
 
 /** Fastify's option `childLoggerFactory`: every line about a request tells the trace that its client says it is a part of. */
@@ -175,7 +175,7 @@ interface RequestFields {
 function sentence({ req, res, user, bytesIn, bytesOut, responseTime }: RequestFields): string {
   const bytes = [bytesIn > 0 && `${bytesText(bytesIn)} in`, `${bytesText(bytesOut)} out`].filter(Boolean)
   const who = user === undefined ? [] : [user]
-  const head = `${req.method} ${pathOf(req.url)} ${res.statusCode}`
+  const head = `${req.method} ${shownPath(req.url)} ${res.statusCode}`
   // A name may come from an identity provider: it must not control the terminal.
   return [head, ...bytes, `${responseTime} ms`, ...who].join(', ').replace(/\p{Cc}/gu, '?')
 }

@@ -1,4 +1,5 @@
 import Fastify, { type FastifyInstance } from 'fastify'
+import responseHeaders from '../plugins/response-headers.ts'
 import type { Exposition } from './metrics/exposition.ts'
 
 /** What METRICS_PORT tells of. */
@@ -11,6 +12,7 @@ export interface Monitored {
 /** A second server for those who watch the registry: metrics and probes, to whoever can reach it. */
 export function createMonitor({ exposition, ready }: Monitored): FastifyInstance {
   const app = Fastify({ logger: false, return503OnClosing: false })
+  app.register(responseHeaders, {})
   app.get('/metrics', async (_request, reply) => reply.type(exposition.contentType).send(await exposition.text()))
   app.get('/livez', async () => ({ status: 'live' }))
   app.get('/readyz', async (_request, reply) => {

@@ -1,3 +1,4 @@
+import { isRepository } from '../registry/names.ts'
 import type { Action, RepositoryAction } from './caller.ts'
 
 /** One thing that somebody is let do, in the form of the Docker token protocol: an item of a token's `access` claim. */
@@ -18,7 +19,8 @@ export interface Grants {
 
 /**
  * Reads scopes as clients write them, `repository:team/app:pull,push registry:catalog:*`, several joined by spaces or in
- * several texts. A name may have colons of its own. What is no scope is left out.
+ * several texts. A name may have colons of its own. What is no scope, or is for
+ * what can't be a repository's name, is left out.
  */
 export function parseScopes(texts: readonly string[]): Access[] {
   return texts.flatMap(text => text.split(' ')).flatMap(scope => parseScope(scope) ?? [])
@@ -29,6 +31,7 @@ function parseScope(scope: string): Access | undefined {
   const type = /^([a-z0-9]+)(?:\([a-z0-9]+\))?$/.exec(scope.slice(0, Math.max(first, 0)))?.[1]
   const name = scope.slice(first + 1, last)
   if (!type || !name || last <= first) return undefined
+  if (type === 'repository' && !isRepository(name)) return undefined
   const actions = scope.slice(last + 1).split(',')
   return { type, name, actions: actions.filter(action => action !== '') }
 }

@@ -240,9 +240,10 @@ export function createUploads(options: UploadOptions) {
   ): Promise<UploadState> {
     const { range, length } = chunk
     const expected = range && range.end - range.start + 1
-    if (expected !== undefined && length !== undefined && length !== expected) throw sizeInvalid(expected, length)
     const size = from?.size ?? 0
+    // The order counts more than the length: only this error says where the session stands (spec, "Pushing a blob in chunks").
     if (range && range.start !== size) throw new RegistryError('upload-out-of-order', { size })
+    if (expected !== undefined && length !== undefined && length !== expected) throw sizeInvalid(expected, length)
     await room?.need(size + (length ?? expected ?? 0))
     const { writer, hash } = hashes.resume(session, from)
     const sized = expected === undefined ? chunk.source : limited(chunk.source, expected)

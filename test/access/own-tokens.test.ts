@@ -281,6 +281,56 @@ t.test('where clients find the endpoint', async t => {
   t.equal(await realm({ access: { ...access, tokens } }, host), 'https://other.example.com/t')
 })
 
+t.test('15.32: of what proxies say one after the other, the outermost trusted one counts', async t => {
+  const access = await accessOf(t, undefined)
+  const realm = async (trustProxy: Settings['trustProxy'], headers: Record<string, string>) => {
+    const { send } = await openRegistry(t, createMemory(), { access, ...(trustProxy !== undefined && { trustProxy }) })
+    return challengeIn(await send('GET', '/v2/', { headers: { host: 'inner', ...headers } }))?.realm
+  }
+  const both = { 'x-forwarded-proto': 'https, http', 'x-forwarded-host': 'r.example.com, inner:5000' }
+  const at = (origin: string) => `${origin}/v2/token`
+  for (const trust of [true, ['127.0.0.1'], ['loopback', '10.0.0.0/8']]) {
+    t.equal(await realm(trust, both), at('https://r.example.com'), `${trust}: nobody says who`)
+    const one = { ...both, 'x-forwarded-for': '192.0.2.7' }
+    t.equal(await realm(trust, one), at('https://r.example.com'), `${trust}: one says who`)
+  }
+  const chain = { ...both, 'x-forwarded-for': '192.0.2.7, 10.0.0.2' }
+  t.equal(await realm(['loopback', '10.0.0.0/8'], chain), at('https://r.example.com'), 'two trusted proxies')
+  t.equal(await realm(['loopback'], chain), at('http://inner:5000'), 'the outer one is not trusted')
+  t.equal(await realm(['10.0.0.0/8'], chain), at('http://inner'), 'nor is the one that connects')
+  t.equal(await realm(undefined, chain), at('http://inner'), 'no proxy is trusted')
+  const made = { 'x-forwarded-proto': 'http, https', 'x-forwarded-for': '10.9.9.9, 192.0.2.7' }
+  t.equal(await realm(['loopback'], made), at('https://inner'), 'what the client made up before')
+  t.equal(await realm(true, { 'x-forwarded-proto': ' HTTPS ,http' }), at('https://inner'), 'spaces and case')
+})
+
+t.test('15.18: what is no scheme and no host reaches no realm', async t => {
+  const access = await accessOf(t, undefined)
+  const { send } = await openRegistry(t, createMemory(), { access, trustProxy: true })
+  const challenge = async (headers: Record<string, string>) =>
+    (await send('GET', '/v2/', { headers: { host: 'inner', ...headers } })).headers['www-authenticate']
+  for (const host of ['evil.example/x', 'user@evil.example', 'a"b', 'a b', 'evil.example#', 'h:port', '[::1', '']) {
+    t.match(await challenge({ 'x-forwarded-host': host }), /^Bearer realm="http:\/\/inner\/v2\/token"/, host)
+  }
+  for (const proto of ['javascript', 'https://evil.example/', 'ftp', 'https"', '']) {
+    t.match(await challenge({ 'x-forwarded-proto': proto }), /^Bearer realm="http:\/\/inner\/v2\/token"/, proto)
+  }
+  for (const host of ['r.example.com:8443', '[2001:db8::1]:5000', '192.0.2.1']) {
+    t.match(await challenge({ 'x-forwarded-host': host }), `Bearer realm="http://${host}/v2/token"`, host)
+  }
+  t.match(await challenge({ host: 'a(b' }), /^Basic /, 'no host that is one')
+})
+
+t.test('15.18: a scope of what can be no repository is not granted', async t => {
+  const access = await accessOf(t, OPEN)
+  const { send } = await openRegistry(t, createMemory(), { access })
+  const names = ['team/../app', 'Team/app', 'team//app', '/team/app', 'team/app/', `team/${'a'.repeat(300)}`, 'team/*']
+  const scope = [...names, 'team/app'].map(name => `repository:${name}:pull`).join(' ')
+  const query = new URLSearchParams({ scope })
+  const answer = await send('GET', `/v2/token?${query}`, { headers: basic('alice', passwordOf('alice')) })
+  t.equal(parse(answer).scope, 'repository:team/app:pull')
+})
+
 t.test('robots get tokens too, for what they may at most', async t => {
   const storage = createMemory()
   const secret = makeToken()

@@ -10,6 +10,7 @@ import { hashPassword } from '../../src/access/passwords.ts'
 import marina from '../../src/index.ts'
 import { StorageError } from '../../src/storage/driver.ts'
 import { createMemory } from '../../src/storage/memory.ts'
+import { createAuthority } from '../support/certificates.ts'
 import { createClient, overInject } from '../support/client.ts'
 import { absent, digestOf, random } from '../support/images.ts'
 import { onEachDriver, openRegistry } from '../support/registry.ts'
@@ -181,7 +182,8 @@ t.test('every metric of the dashboard and of the alerts is exported', async t =>
 })
 
 t.test('the table of docs/observability.md is what is exported', async (t: Test) => {
-  const { app } = await openRegistry(t, createMemory(), { metricsEnabled: true })
+  const tls = createAuthority(t.testdir({})).issue('localhost')
+  const { app } = await openRegistry(t, createMemory(), { metricsEnabled: true, tls })
   const { body } = await app.inject('/metrics')
   const exported = [...body.matchAll(/^# TYPE (marina_\w+) (\w+)$/gm)].map(([, name, type]) => `${name} ${type}`)
   const file = readFileSync(new URL('../../docs/observability.md', import.meta.url), 'utf8')

@@ -175,6 +175,22 @@ onEachDriver('artifactType filters, and is told', async (t, registry) => {
   t.equal((await referrers('a', image.digest, `?artifactType=${SIGNATURE}&ns=x&n=0`)).length, 1, 'what is not ours')
 })
 
+onEachDriver('15.32: an artifactType with a plus is found however the client writes it', async (t, registry) => {
+  const { pushImage, referrers } = registry
+  const { bytes, digest } = await pushImage('a', 'v1')
+  const subject = { mediaType: IMAGE, digest, size: bytes.length }
+  const attached = await pushImage('a', undefined, { subject, artifactType: 'application/spdx+json' })
+  await pushImage('a', undefined, { subject, artifactType: 'application/spdx' })
+  for (const type of ['application/spdx+json', 'application/spdx%2Bjson', 'application%2Fspdx%2bjson']) {
+    const found = await referrers('a', digest, `?artifactType=${type}`)
+    t.strictSame(
+      found.map(descriptor => descriptor.digest),
+      [attached.digest],
+      type
+    )
+  }
+})
+
 onEachDriver('referrers attached at the same time are all there', async (t, registry) => {
   const { pushImage, prepareImage, putManifest, referrers, del } = registry
   const image = await pushImage('a', 'v1')

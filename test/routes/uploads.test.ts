@@ -24,9 +24,11 @@ onEachDriver(
 
     const opened = await send('POST', '/v2/a/b/blobs/uploads/', { headers: { 'content-length': 0 } })
     const location = stands(t, opened, 202, '0-0', 'POST')
-    const id = opened.headers['docker-upload-uuid'] ?? ''
-    t.match(id, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/)
-    t.ok(location.includes(id), 'the Location has the session id in it')
+    const last = (answer: Answer) => answer.headers.location?.split('/').at(-1)
+    for (const answer of [opened, await get(location)]) {
+      t.match(last(answer), /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\./)
+      t.equal(answer.headers['docker-upload-uuid'], last(answer), '15.38: the header and the Location agree')
+    }
     stands(t, await send('POST', '/v2/a/b/blobs/uploads'), 202, '0-0', 'POST without the last slash')
     stands(t, await get(location), 204, '0-0', 'status')
     stands(t, await head(location), 204, '0-0', 'status by HEAD')
@@ -202,6 +204,29 @@ onEachDriver(
     }
   }
 )
+
+onEachDriver('15.38: a chunk that is out of order and of the wrong length is out of order', async (t, registry) => {
+  const { begin, patch, send, get } = registry
+  const first = random(10)
+  for (const chunked of [false, true]) {
+    let location = stands(t, await patch(await begin('a'), first), 202, '0-9', 'the first chunk')
+    for (const range of ['5-14', '20-29', '20-400', '0-9']) {
+      for (const [method, path] of [
+        ['PATCH', location],
+        ['PUT', `${location}?digest=${absent()}`]
+      ] as const) {
+        const headers = { ...OCTETS, 'content-range': range }
+        const answer = await send(method, path, { headers, body: random(3), chunked })
+        refused(t, answer, 416, 'BLOB_UPLOAD_INVALID', `${method} ${range}`)
+        location = stands(t, answer, 416, '0-9', `${method} ${range}`)
+      }
+    }
+    const headers = { ...OCTETS, 'content-range': '10-14' }
+    const short = await send('PATCH', location, { headers, body: random(3), chunked })
+    refused(t, short, 400, 'SIZE_INVALID', 'in order, and of the wrong length')
+    t.equal((await get(location)).status, 204)
+  }
+})
 
 onEachDriver('bytes of another digest are never there under it', async (t, registry) => {
   const { begin, patch, close, get, head, send, storage } = registry

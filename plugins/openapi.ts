@@ -52,7 +52,8 @@ async function openapi(app: FastifyInstance, { perAddress, ...info }: OpenapiOpt
   })
 
   await app.register(async scope => {
-    if (perAddress) await scope.register(rateLimit, { rate: perAddress, by: 'address' })
+    if (perAddress)
+      await scope.register(rateLimit, { rate: perAddress, by: 'address', steady: () => performance.now() })
     scope.get('/openapi.json', async () => (await description()).swagger())
     for (const url of ['/openapi', '/openapi/*']) {
       scope.get(url, async (request, reply) => {

@@ -88,7 +88,8 @@ export function seedReferrers(folder: string, repository: string, to: ImageManif
     const annotations = { number: String(number) }
     const manifest = { ...to, artifactType: 'application/vnd.example.sbom', subject, annotations }
     const { digest, bytes } = seedManifest(folder, repository, manifest)
-    const key = referrerKey(repository, parseDigest(subject.digest), digest)
-    put(folder, key, descriptorOf(digest, parseManifest(bytes, ''), bytes.length))
+    const descriptor = descriptorOf(digest, parseManifest(bytes, ''), bytes.length)
+    const referrer = { digest, artifactType: manifest.artifactType }
+    put(folder, referrerKey(repository, parseDigest(subject.digest), referrer, descriptor.length), descriptor)
   }
 }

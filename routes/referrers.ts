@@ -29,8 +29,7 @@ const referrers: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { links }
       const { artifactType: asked, last } = request.query
       // No media type has a space in it: a client has left the `+` of `application/spdx+json` as it is.
       const artifactType = asked?.replaceAll(' ', '+')
-      const after = last === undefined ? undefined : parseDigest(last)
-      const page = await app.registry.referrers.list(name, subject, { artifactType, after })
+      const page = await app.registry.referrers.list(name, subject, { artifactType, after: last })
       if (artifactType !== undefined) reply.header('OCI-Filters-Applied', 'artifactType')
       if (page.next) {
         const query = { artifactType, last: page.next }

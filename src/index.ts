@@ -141,6 +141,7 @@ async function registerApi(app: FastifyInstance, options: Config & MarinaOptions
     graceMs: options.gcGraceMs,
     uploadExpiryMs: options.uploadExpiryMs,
     cacheBytes: options.cacheMemoryBytes,
+    bufferBytes: options.bufferMemoryBytes,
     redirectExpiryMs: options.redirectExpiryMs,
     metadataTtlMs: options.metadataTtlMs,
     sparse: options.manifestAllowSparse,

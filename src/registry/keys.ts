@@ -10,7 +10,7 @@ import { type Digest, parseDigest } from './digest.ts'
  *   repositories/<name>/_manifests/<alg>/<hex>/<inverted seq>.<nonce>.<size>    one header line, then the exact bytes pushed
  *   repositories/<name>/_tags/<tag>!/<inverted seq>.<nonce>.<alg>-<hex>   the first key is the tag's digest
  *   repositories/<name>/_tagged/<alg>/<hex>/<tag>.<nonce>            reverse of the above
- *   repositories/<name>/_referrers/<alg>/<hex>/<alg>-<hex>.<nonce>   the referrer's descriptor
+ *   repositories/<name>/_referrers/<alg>/<hex>/<type>.<alg>-<hex>.<nonce>.<size>   the referrer's descriptor
  *   digests/<alg>/<2 hex>/<hex>                                      {content, size}: where equal bytes may lie
  *   catalog/<name with - . / as ! ( )>                               the repositories, in the order of their names
  *   ended/<2 hex>/<session>                                          how an upload session ended
@@ -78,7 +78,8 @@ const FORMS = [
   `_manifests/${FOLDER_DIGEST}/[0-9a-f]{12}\\.\\w+(?:\\.\\d+)?`,
   `_tags/${TAG}${TAG_END}/[0-9a-f]{12}\\.\\w+\\.${FLAT_DIGEST}`,
   `_tagged/${FOLDER_DIGEST}/${TAG}\\.\\w+`,
-  `_referrers/${FOLDER_DIGEST}/${FLAT_DIGEST}\\.\\w+`
+  `_referrers/${FOLDER_DIGEST}/[0-9a-f]{32}\\.${FLAT_DIGEST}\\.\\w+\\.\\d+`,
+  `_referrers/${FOLDER_DIGEST}/${FLAT_DIGEST}\\.\\w+` // of version 0.1
 ]
 const FORM = new RegExp(`^(?:${FORMS.join('|')})$`)
 /** Whether a key below one of `partsOf` is spelled as in this file: anyone may put a file into a folder. */
@@ -146,14 +147,46 @@ export const parseTagged = (key: string): string => lastPart(key).slice(0, lastP
 
 export const allReferrersOf = (name: string): string => `${inRepository(name)}_referrers/`
 export const referrersOf = (name: string, subject: Digest): string => `${allReferrersOf(name)}${folder(subject)}/`
+
+/** What the key of a referrer tells of it. */
+export interface ReferrerName {
+  digest: Digest
+  artifactType: string | undefined
+}
+
+const NO_TYPE = '0'.repeat(32)
+/** Stands for an artifact type, so that a listing finds those of one type. A type itself may be of any length. */
+const typeMark = (artifactType: string | undefined): string =>
+  artifactType === undefined ? NO_TYPE : createHash('sha256').update(artifactType).digest('hex').slice(0, 32)
+
+/** Begins every key of a subject's referrers of this type. */
+export const referrersOfType = (name: string, subject: Digest, artifactType: string | undefined): string =>
+  `${referrersOf(name, subject)}${typeMark(artifactType)}.`
 /** Begins every key by which one manifest refers to a subject. */
-export const referrerKeys = (name: string, subject: Digest, digest: Digest): string =>
-  `${referrersOf(name, subject)}${flat(digest)}.`
-export const referrerKey = (name: string, subject: Digest, digest: Digest): string =>
-  `${referrerKeys(name, subject, digest)}${nonce()}`
+export const referrerKeys = (name: string, subject: Digest, { digest, artifactType }: ReferrerName): string =>
+  `${referrersOfType(name, subject, artifactType)}${flat(digest)}.`
+/** @param size of the descriptor that the key holds, in bytes */
+export const referrerKey = (name: string, subject: Digest, referrer: ReferrerName, size: number): string =>
+  `${referrerKeys(name, subject, referrer)}${nonce()}.${size}`
+
+/** Version 0.1 wrote `<alg>-<hex>.<nonce>`: no type and no size, so that these keys are not listed. */
+export const isOldReferrer = (key: string): boolean => lastPart(key).startsWith('sha')
 /** The beginning that a key has in common with the others by which the same manifest refers to the same subject. */
-export const parseReferrerKeys = (key: string): string => key.slice(0, key.lastIndexOf('.') + 1)
-export const parseReferrer = (key: string): Digest => unflat(lastPart(key).split('.')[0] ?? '')
+export const parseReferrerKeys = (key: string): string => {
+  const end = key.lastIndexOf('.')
+  return key.slice(0, (isOldReferrer(key) ? end : key.lastIndexOf('.', end - 1)) + 1)
+}
+export const parseReferrer = (key: string): Digest => unflat(lastPart(key).split('.')[isOldReferrer(key) ? 0 : 1] ?? '')
+export const parseReferrerSize = (key: string): number => Number(key.slice(key.lastIndexOf('.') + 1))
+
+/** Where a page of referrers ended, for the URL of the next one: of the last one's `parseReferrerKeys`. */
+export const referrerPlace = (keys: string): string => lastPart(keys).slice(0, -1)
+/** A key after which a page begins that follows on that place. Throws `digest-invalid` for a place that is none. */
+export function afterReferrer(name: string, subject: Digest, place: string): string {
+  const [mark = '', digest = ''] = place.split('.', 2)
+  // `~` sorts after every nonce: the page begins behind all keys of that referrer.
+  return `${referrersOf(name, subject)}${/^[0-9a-f]{32}$/.test(mark) ? mark : NO_TYPE}.${flat(unflat(digest))}.~`
+}
 
 export const HINTS = 'digests/'
 export function hintKey(digest: Digest): string {

@@ -270,11 +270,11 @@ export function createManifests(options: ManifestOptions) {
     const { digest } = reference
     const { newest: stored, damaged } = await records.inspect(name, digest)
     if (!stored && !damaged) throw unknown(digest)
-    const subject = stored && parseManifest(stored.bytes, stored.mediaType).subject
+    const { subject, artifactType } = stored ? parseManifest(stored.bytes, stored.mediaType) : {}
     // Listed in the reverse of the order they are written in, so that no tag and no referrer goes whose record stays: one
     // written since has a key that is not on this list (docs/storage.md, "Order of writes").
     const naming = await tags.naming(name, digest)
-    const referring = subject ? await referrers.keysOf(name, subject, digest) : []
+    const referring = subject ? await referrers.keysOf(name, subject, { digest, artifactType }) : []
     const recorded = (await storage.list(recordsOf(name, digest))).map(entry => entry.key)
     await parallel(naming, 8, ([tag, values]) => tags.drop(name, tag, values))
     await storage.delete(referring)

@@ -1,24 +1,64 @@
 import type { StorageDriver } from '../storage/driver.ts'
+import type { ByteBudget } from './byte-budget.ts'
 import type { ObjectCache } from './cache.ts'
 import type { Digest } from './digest.ts'
-import { parseReferrer, referrerKey, referrerKeys, referrersOf } from './keys.ts'
+import {
+  afterReferrer,
+  isOldReferrer,
+  parseReferrerKeys,
+  parseReferrerSize,
+  type ReferrerName,
+  referrerKey,
+  referrerKeys,
+  referrerPlace,
+  referrersOf,
+  referrersOfType
+} from './keys.ts'
 import type { Manifest } from './manifest-schema.ts'
 import { parallel } from './parallel.ts'
 
-/** Most referrers of a page, and most bytes of their descriptors: a manifest may be 4 MiB, and so may this list. */
-const PAGE = 1000
+/** Most bytes of a page's descriptors: a manifest may be 4 MiB, and so may this list. */
 const PAGE_BYTES = 4 * 1024 * 1024 - 64 * 1024
+/** Keys of one listing, and most listings of one request: more than descriptors of a page's size have. */
+const LISTED = 1000
+const LISTINGS = 32
 const READS = 64
+/** How often a descriptor is looked for that is written anew all the time. */
+const TRIES = 5
 
 export interface ReferrersPage {
   /** Each one the JSON of a descriptor. */
   descriptors: Buffer[]
   /** Where the next page begins; undefined: this was the last. */
-  next?: string
+  next: string | undefined
 }
 
-/** Which manifests have a subject. One key a referrer, so that those that come at the same time lose nothing. */
-export function createReferrers({ storage, cache }: { storage: StorageDriver; cache: ObjectCache<Buffer> }) {
+export interface ReferrersOptions {
+  storage: StorageDriver
+  cache: ObjectCache<Buffer>
+  /** For the pages that are being read, of all requests together. */
+  budget: ByteBudget
+}
+
+export interface ListReferrers {
+  /** Only referrers of this type; undefined: all. */
+  artifactType?: string | undefined
+  /** The `next` of the page before; undefined: the first page. */
+  after?: string | undefined
+}
+
+interface Picked {
+  keys: string[]
+  /** Of the descriptors that they hold. */
+  bytes: number
+  next: string | undefined
+}
+
+/**
+ * Which manifests have a subject. One key a referrer, so that those that come at the same time lose nothing. The key tells
+ * the artifact type and the size of the descriptor: which of them a page has is decided before any is read.
+ */
+export function createReferrers({ storage, cache, budget }: ReferrersOptions) {
   /**
    * Enters a manifest under its subject (spec, "Pushing Manifests with Subject"). The key is always a new one, since a
    * deletion may have listed those that are there; it stands for them from now on.
@@ -31,61 +71,73 @@ export function createReferrers({ storage, cache }: { storage: StorageDriver; ca
     subject: Digest,
     { digest, manifest, size, isNew = false }: { digest: Digest; manifest: Manifest; size: number; isNew?: boolean }
   ): Promise<void> {
-    const older = isNew ? [] : await keysOf(name, subject, digest)
-    await storage.put(referrerKey(name, subject, digest), descriptorOf(digest, manifest, size))
+    const referrer = { digest, artifactType: manifest.artifactType }
+    const descriptor = descriptorOf(digest, manifest, size)
+    const older = isNew ? [] : await keysOf(name, subject, referrer)
+    await storage.put(referrerKey(name, subject, referrer, descriptor.length), descriptor)
     await storage.delete(older, { durable: false })
   }
 
   /** The keys by which a manifest stands under its subject now. */
-  async function keysOf(name: string, subject: Digest, digest: Digest): Promise<string[]> {
-    return (await storage.list(referrerKeys(name, subject, digest))).map(entry => entry.key)
+  async function keysOf(name: string, subject: Digest, referrer: ReferrerName): Promise<string[]> {
+    return (await storage.list(referrerKeys(name, subject, referrer))).map(entry => entry.key)
   }
 
   /**
-   * spec end-12: a page of the subject's referrers, in the order of their digests, after the one that `after` names.
-   * With `artifactType` a page may be shorter than it could be: what was left out was read as well.
+   * spec end-12: a page of the subject's referrers, in the order of their keys. It has as many as fit into its bytes,
+   * with `artifactType` of those that match; only where there are many keys without a descriptor of their own does it
+   * end earlier. Throws `digest-invalid` for an `after` that no page had as its `next`.
    */
   async function list(
     name: string,
     subject: Digest,
-    { artifactType, after }: { artifactType?: string | undefined; after?: Digest | undefined } = {}
+    { artifactType, after }: ListReferrers = {}
   ): Promise<ReferrersPage> {
-    const prefix = referrersOf(name, subject)
-    // `~` sorts after every nonce: the page begins behind all keys of that digest.
-    const start = after && `${referrerKeys(name, subject, after)}~`
-    const entries = await storage.list(prefix, { limit: PAGE + 1, ...(start && { after: start }) })
-    const keys = entries.slice(0, PAGE).map(entry => entry.key)
-    const descriptors: Buffer[] = []
-    let bytes = 0
-    let previous: Digest | undefined
-    for (let at = 0; at < keys.length; at += READS) {
-      const batch = keys.slice(at, at + READS)
-      const read = await parallel(batch, READS, key => readDescriptor(name, subject, key))
-      for (const [index, descriptor] of read.entries()) {
-        const digest = parseReferrer(batch[index]!)
-        if (bytes + descriptor.length > PAGE_BYTES && descriptors.length > 0) return { descriptors, next: previous! }
-        const repeated = digest === previous // pushed more than once
-        previous = digest
-        if (repeated || descriptor.length === 0 || !matches(descriptor, artifactType)) continue
-        descriptors.push(descriptor)
-        bytes += descriptor.length + 1
-      }
-    }
-    return { descriptors, ...(entries.length > PAGE && previous && { next: previous }) }
+    const prefix =
+      artifactType === undefined ? referrersOf(name, subject) : referrersOfType(name, subject, artifactType)
+    const { keys, bytes, next } = await pick(prefix, after && afterReferrer(name, subject, after))
+    if (keys.length === 0) return { descriptors: [], next }
+    const descriptors = await budget.hold(bytes, () => parallel(keys, READS, key => readDescriptor(key)))
+    return { descriptors: descriptors.filter(descriptor => descriptor !== undefined), next }
   }
 
-  /** An empty buffer: it was deleted since the listing. */
-  async function readDescriptor(name: string, subject: Digest, key: string): Promise<Buffer> {
-    const cached = cache.get(key)
-    if (cached) return cached
-    const bytes = (await storage.get(key))?.bytes
-    if (!bytes) {
-      // Where the manifest was pushed again, another key stands for it now.
-      const [other] = await keysOf(name, subject, parseReferrer(key))
-      return other === undefined ? Buffer.alloc(0) : readDescriptor(name, subject, other)
+  /** The keys of a page. */
+  async function pick(prefix: string, start: string | undefined): Promise<Picked> {
+    const keys: string[] = []
+    let [bytes, after, previous] = [0, start, '']
+    for (let listings = 0; listings < LISTINGS; listings++) {
+      const entries = await storage.list(prefix, { limit: LISTED, ...(after !== undefined && { after }) })
+      for (const { key } of entries) {
+        if (isOldReferrer(key)) return { keys, bytes, next: undefined } // they come last
+        const referrer = parseReferrerKeys(key)
+        if (referrer === previous) continue // pushed more than once
+        const size = parseReferrerSize(key) + 1
+        if (bytes + size > PAGE_BYTES && keys.length > 0) return { keys, bytes, next: referrerPlace(previous) }
+        keys.push(key)
+        bytes += size
+        previous = referrer
+      }
+      if (entries.length < LISTED) return { keys, bytes, next: undefined }
+      after = entries.at(-1)!.key
     }
-    cache.set(key, bytes, bytes.length)
-    return bytes
+    return { keys, bytes, next: referrerPlace(previous) }
+  }
+
+  /** Undefined: it was deleted since the listing. */
+  async function readDescriptor(listed: string): Promise<Buffer | undefined> {
+    let key: string | undefined = listed
+    for (let tries = 0; key !== undefined && tries < TRIES; tries++) {
+      const cached = cache.get(key)
+      if (cached) return cached
+      const bytes: Buffer | undefined = (await storage.get(key))?.bytes
+      if (bytes) {
+        cache.set(key, bytes, bytes.length)
+        return bytes
+      }
+      // Where the manifest was pushed again, another key stands for it now.
+      key = (await storage.list(parseReferrerKeys(key), { limit: 1 }))[0]?.key
+    }
+    return undefined
   }
 
   return { add, keysOf, list }
@@ -96,9 +148,4 @@ export type Referrers = ReturnType<typeof createReferrers>
 /** What the referrers of its subject tell of a manifest of `size` bytes. */
 export function descriptorOf(digest: Digest, { mediaType, artifactType, annotations }: Manifest, size: number): Buffer {
   return Buffer.from(JSON.stringify({ mediaType, digest, size, artifactType, annotations }))
-}
-
-function matches(descriptor: Buffer, artifactType: string | undefined): boolean {
-  if (artifactType === undefined) return true
-  return (JSON.parse(descriptor.toString()) as { artifactType?: string }).artifactType === artifactType
 }

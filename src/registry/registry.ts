@@ -1,5 +1,6 @@
 import type { StorageDriver } from '../storage/driver.ts'
 import { createBlobs, SMALL } from './blobs.ts'
+import { createByteBudget } from './byte-budget.ts'
 import { createObjectCache } from './cache.ts'
 import type { RegistryLog } from './log.ts'
 import type { StoredManifest } from './manifest-records.ts'
@@ -22,6 +23,8 @@ export interface RegistryOptions {
   uploadExpiryMs: number
   /** Memory for small immutable objects, in bytes. */
   cacheBytes: number
+  /** Memory for lists of referrers that are being read, in bytes. Default 64 MiB. */
+  bufferBytes?: number
   /** How long a URL of the store is good that a blob's reader is sent to, in ms; undefined: blobs are sent from here. */
   redirectExpiryMs?: number | undefined
   /** Which references of a manifest may be missing. */
@@ -74,7 +77,11 @@ export function createRegistry(options: RegistryOptions) {
     ignoresCase: options.ignoresCase ?? false,
     immutable: tagMatcherOf(options.immutableTags ?? [])
   })
-  const referrers = createReferrers({ storage, cache: objects })
+  const referrers = createReferrers({
+    storage,
+    cache: objects,
+    budget: createByteBudget(options.bufferBytes ?? 64 * 1024 * 1024)
+  })
   const manifests = createManifests({
     storage,
     look,

@@ -489,8 +489,9 @@ t.test('what dangles goes once it is older than the grace', async t => {
       tagKey('app', 'lost', 1, nonce, gone)
     ],
     'a value below the one that counts': nonce => [tagKey('app', 'v1', 0, nonce, image)],
-    'a referrer': () => [referrerKey('app', image, gone)],
-    'a referrer, more than once': () => [1, 2, 3].map(() => referrerKey('app', image, gone)),
+    'a referrer': () => [referrerKey('app', image, { digest: gone, artifactType: undefined }, 2)],
+    'a referrer, more than once': () =>
+      [1, 2, 3].map(() => referrerKey('app', image, { digest: gone, artifactType: undefined }, 2)),
     'the reverse of a value': nonce => [taggedKey('app', image, 'v1', nonce), taggedKey('app', gone, 'lost', nonce)]
   }
   for (const [what, make] of Object.entries(dangling)) {
@@ -517,7 +518,10 @@ t.test('of keys by which a manifest refers to a subject the newest stays', async
   const before = await world.keys(allReferrersOf('app'))
   const [older] = before
   world.pass(GRACE)
-  await world.storage.put(referrerKey('app', digestBytes(subject), digestBytes(referrer)), json({}))
+  await world.storage.put(
+    referrerKey('app', digestBytes(subject), { digest: digestBytes(referrer), artifactType: undefined }, 2),
+    json({})
+  )
   world.pass(1)
   await world.collect()
   const left = await world.keys(allReferrersOf('app'))

@@ -26,8 +26,8 @@ t.test('the keys that users have in their folders and buckets', async t => {
   )
   t.equal(keys.taggedKey('a', digest, 'v1.2', 'n'), `repositories/a/_tagged/sha256/${hex}/v1.2.n`)
   t.equal(
-    withoutNonce(keys.referrerKey('a', subject, digest)),
-    `repositories/a/_referrers/sha512/${'0b'.repeat(64)}/sha256-${hex}.NONCE`
+    withoutNonce(keys.referrerKey('a', subject, { digest, artifactType: 'a/b' }, 34)),
+    `repositories/a/_referrers/sha512/${'0b'.repeat(64)}/c14cddc033f64b9dea80ea675cf280a0.sha256-${hex}.NONCE.34`
   )
   t.equal(keys.hintKey(digest), `digests/sha256/aa/${hex}`)
   t.equal(keys.catalogKey('a.b/c-d_e'), 'catalog/a(b)c!d_e')
@@ -51,7 +51,19 @@ t.test('what a key says is read back', async t => {
   t.equal(keys.parseRecordSize(keys.recordKey('a', digest, 7, 34)), 34)
   t.equal(keys.parseRecordSize(`${keys.recordsOf('a', digest)}fffffffffffe.cafe`), 0, 'of an early version')
   t.equal(keys.parseTagged(keys.taggedKey('a', digest, 'v1.2.3', 'cafe')), 'v1.2.3')
-  t.equal(keys.parseReferrer(keys.referrerKey('a', subject, digest)), digest)
+  for (const artifactType of [undefined, '', 'a/b.c']) {
+    const referrer = keys.referrerKey('a', subject, { digest, artifactType }, 34)
+    t.equal(keys.parseReferrer(referrer), digest)
+    t.equal(keys.parseReferrerSize(referrer), 34)
+    t.equal(keys.parseReferrerKeys(referrer), keys.referrerKeys('a', subject, { digest, artifactType }))
+    t.ok(referrer.startsWith(keys.referrersOfType('a', subject, artifactType)))
+    const after = keys.afterReferrer('a', subject, keys.referrerPlace(keys.parseReferrerKeys(referrer)))
+    t.ok(referrer < after && after.startsWith(keys.parseReferrerKeys(referrer)))
+  }
+  const old = `${keys.referrersOf('a', subject)}sha256-${hex}.cafe`
+  t.equal(keys.parseReferrer(old), digest, 'a referrer of version 0.1')
+  t.equal(keys.parseReferrerKeys(old), old.slice(0, -'cafe'.length))
+  t.ok(keys.isOurs('a', old))
   t.equal(keys.parseTagFolder(keys.tagFolder('a', 'v1-rc')), 'v1-rc')
   t.equal(keys.parseTokenKeyNumber(keys.tokenKeyKey(7)), 7)
   t.equal(keys.parseCatalogKey(keys.catalogKey('a.b/c-d_e')), 'a.b/c-d_e')
@@ -62,7 +74,7 @@ t.test('a name is as long as a file name may be', async t => {
   const longest = [
     keys.tagKey('a', tag, 1, keys.nonce(), subject),
     keys.taggedKey('a', subject, tag, keys.nonce()),
-    keys.referrerKey('a', subject, subject),
+    keys.referrerKey('a', subject, { digest: subject, artifactType: tag }, 4 * 2 ** 20),
     keys.catalogKey('n'.repeat(255)),
     keys.linkKey('a', subject, id, Number.MAX_SAFE_INTEGER)
   ]

@@ -17,6 +17,7 @@ import {
   recordKey,
   recordsOf,
   referrerKey,
+  referrersOf,
   taggedKey,
   tagKey,
   tagsOf
@@ -196,14 +197,14 @@ const damages: Record<string, { damage: Damage; repaired?: string[]; left?: stri
   },
   'a referrer without its manifest': {
     damage: async ({ storage, pass }) => {
-      await storage.put(referrerKey('app', image, gone), json({}))
+      await storage.put(referrerKey('app', image, { digest: gone, artifactType: undefined }, 2), json({}))
       await pass(GRACE + 1)
     },
     repaired: ['referrer-dangling app gone']
   },
   'a referrer of something else': {
     damage: async ({ storage, pass }) => {
-      await storage.put(referrerKey('app', gone, signature), json({}))
+      await storage.put(referrerKey('app', gone, { digest: signature, artifactType: undefined }, 2), json({}))
       await pass(GRACE)
     },
     repaired: ['referrer-wrong app signature']
@@ -235,6 +236,16 @@ const damages: Record<string, { damage: Damage; repaired?: string[]; left?: stri
     damage: async ({ storage }) =>
       storage.put(recordKey('app', gone, 1, 4), Buffer.concat([json({ mediaType: IMAGE }), Buffer.from('\ngone')])),
     left: ['manifest-damaged app gone']
+  },
+  'a referrer as version 0.1 wrote it': {
+    damage: async ({ storage, keys, pass }) => {
+      const [key] = await keys(allReferrersOf('app'))
+      const { bytes } = (await storage.get(key!))!
+      await storage.delete([key!])
+      await storage.put(`${referrersOf('app', image)}${signature.replace(':', '-')}.0123456789abcdef`, bytes)
+      await pass(GRACE)
+    },
+    repaired: ['referrer-missing app signature', 'referrer-wrong app signature']
   },
   'a blob that was deleted under its manifest': {
     damage: ({ registry }) => registry.blobs.remove('app', config),
@@ -336,7 +347,7 @@ onEachDriver('what is being written is not taken for a fault', async (t, store) 
   await storage.put(tagKey('app', 'lost', 2, 'cafe', gone), NOTHING)
   await storage.put(taggedKey('app', gone, 'lost', 'cafe'), NOTHING)
   await storage.put(taggedKey('app', image, 'next', 'cafe'), NOTHING)
-  await storage.put(referrerKey('app', image, gone), json({}))
+  await storage.put(referrerKey('app', image, { digest: gone, artifactType: undefined }, 2), json({}))
   await storage.put(catalogKey('empty'), NOTHING)
   t.strictSame((await store.verify()).told, [])
   await store.pass(60_000)

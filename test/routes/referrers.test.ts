@@ -1,3 +1,8 @@
+import t, { type Test } from 'tap'
+import { type Digest, parseDigest } from '../../src/registry/digest.ts'
+import { referrerKey, referrersOf } from '../../src/registry/keys.ts'
+import type { StorageDriver } from '../../src/storage/driver.ts'
+import { createMemory } from '../../src/storage/memory.ts'
 import { holds, refused, told } from '../support/answers.ts'
 import { nextOf, parse } from '../support/client.ts'
 import {
@@ -13,10 +18,12 @@ import {
   json,
   random
 } from '../support/images.ts'
-import { type Opened, onEachDriver } from '../support/registry.ts'
+import { type Opened, onEachDriver, openRegistry } from '../support/registry.ts'
 
 const SBOM = 'application/vnd.example.sbom.v1+json'
 const SIGNATURE = 'application/vnd.example.signature'
+/** As a Link has it, of a referrer that is not there. */
+const PLACE = `${'0a'.repeat(16)}.${absent().replace(':', '-')}`
 
 /** All referrers of a digest, page by page. */
 async function everyPage({ must, get }: Opened, digest: string, query = ''): Promise<Record<string, unknown>[][]> {
@@ -72,7 +79,7 @@ onEachDriver('a descriptor tells type, artifactType, annotations, digest and siz
   }))
   const byDigest = (a: object, b: object) =>
     JSON.stringify(a).match(/sha256:\w+/)! < JSON.stringify(b).match(/sha256:\w+/)! ? -1 : 1
-  t.strictSame(manifests, wanted.sort(byDigest))
+  t.strictSame((manifests as object[]).sort(byDigest), wanted.sort(byDigest))
   t.strictSame(await referrers('b', image.digest), [], 'in another repository there are none')
   t.strictSame(await referrers('a', digestOf(image.bytes, 'sha512')), [], 'under its other digest there are none')
 })
@@ -116,7 +123,7 @@ onEachDriver('of nothing, an empty list and never 404', async (t, { pushImage, p
   await pushBlob('blob/only', random(3))
   for (const name of ['a', 'blob/only', 'never/was/there']) {
     for (const digest of [image.digest, absent(), absent('sha512')]) {
-      for (const query of ['', `?artifactType=${encodeURIComponent(SBOM)}`, `?last=${absent()}`, '?ns=docker.io&n=1']) {
+      for (const query of ['', `?artifactType=${encodeURIComponent(SBOM)}`, `?last=${PLACE}`, '?ns=docker.io&n=1']) {
         const answer = await get(`/v2/${name}/referrers/${digest}${query}`)
         told(t, answer, 200, { 'content-type': INDEX, link: undefined }, `${name} ${digest}${query}`)
         t.strictSame(parse(answer), { schemaVersion: 2, mediaType: INDEX, manifests: [] })
@@ -199,15 +206,12 @@ onEachDriver('referrers attached at the same time are all there', async (t, regi
   const pushes = [...list, ...list.slice(0, 3)].map(bytes => putManifest('a', digestOf(bytes), bytes))
   for (const answer of await Promise.all(pushes)) told(t, answer, 201, { 'oci-subject': image.digest }, 'PUT')
   const digests = list.map(bytes => digestOf(bytes)).sort()
-  t.strictSame(
-    (await referrers('a', image.digest)).map(({ digest }) => digest),
-    digests
-  )
+  t.strictSame((await referrers('a', image.digest)).map(({ digest }) => digest).sort(), digests)
 
   const [deleted = '', ...left] = digests
   const added = await prepareImage('a', more)
   await Promise.all([del(`/v2/a/manifests/${deleted}`), putManifest('a', digestOf(added), added)])
-  const after = (await referrers('a', image.digest)).map(({ digest }) => digest)
+  const after = (await referrers('a', image.digest)).map(({ digest }) => digest).sort()
   t.strictSame(after, [...left, digestOf(added)].sort(), 'one deleted, one added')
 })
 
@@ -251,34 +255,181 @@ onEachDriver('a page ends before 4 MiB, and its Link leads on', async (t, regist
     annotations: { long: 'y'.repeat(4_190_000) }
   })
   pushed.push(largest.digest)
-  for (const [query, wanted, least] of [
-    ['', pushed, 4],
+  for (const [query, wanted] of [
+    ['', pushed],
     [
       `?artifactType=${encodeURIComponent(SBOM)}`,
-      pushed.filter((digest, index) => index % 2 || digest === largest.digest),
-      3
+      pushed.filter((digest, index) => index % 2 || digest === largest.digest)
     ],
-    ['?artifactType=application/vnd.example.none', [], 1]
+    [`?artifactType=${encodeURIComponent(SIGNATURE)}`, pushed.filter((_, index) => index % 2 === 0 && index < 12)],
+    ['?artifactType=application/vnd.example.none', []]
   ] as const) {
     const pages = await everyPage(registry, image.digest, query)
     t.strictSame(
-      pages.flat().map(({ digest }) => digest),
+      pages
+        .flat()
+        .map(({ digest }) => String(digest))
+        .sort(),
       [...wanted].sort(),
       `all of them, ${query}`
     )
-    t.ok(pages.length >= least, `${pages.length} pages`)
+    for (const [index, page] of pages.slice(0, -1).entries()) {
+      const more = JSON.stringify([...page, pages[index + 1]![0]])
+      t.ok(more.length > 4 * 1024 * 1024 - 65 * 1024, 'a page has as many as fit')
+    }
     for (const page of pages)
       t.ok(JSON.stringify(page).length < 4 * 1024 * 1024 || page.length === 1, 'a page of less than 4 MiB')
   }
   const first = await get(`/v2/a/referrers/${image.digest}?artifactType=${encodeURIComponent(SBOM)}&ns=x`)
   const next = nextOf(first) ?? ''
-  t.match(next, `/v2/a/referrers/${image.digest}?artifactType=${encodeURIComponent(SBOM)}&last=sha256%3A`)
+  t.match(next, `/v2/a/referrers/${image.digest}?artifactType=${encodeURIComponent(SBOM)}&last=`)
   told(t, await get(next), 200, { 'oci-filters-applied': 'artifactType' }, 'the next page')
   const plain = nextOf(await get(`/v2/a/referrers/${image.digest}`)) ?? ''
   t.match(
     plain,
-    /^\/v2\/a\/referrers\/sha256:[0-9a-f]+\?last=sha256%3A[0-9a-f]{64}$/,
+    /^\/v2\/a\/referrers\/sha256:[0-9a-f]+\?last=[0-9a-f]{32}\.sha256-[0-9a-f]{64}$/,
     'no filter where none was asked for'
   )
   told(t, await get(plain), 200, { 'oci-filters-applied': undefined }, 'the next page without a filter')
+})
+
+interface Referrer {
+  digest: string
+  artifactType: string
+  annotations?: Record<string, string>
+}
+
+/** Referrers of a subject as the store has them, without the manifests: to push as many would take minutes. */
+async function seed(storage: StorageDriver, subject: Digest, referrers: readonly Referrer[]): Promise<void> {
+  for (const { digest, artifactType, annotations } of referrers) {
+    const bytes = json({ mediaType: IMAGE, digest, size: 3, artifactType, annotations })
+    const key = referrerKey('a', subject, { digest: parseDigest(digest), artifactType }, bytes.length)
+    await storage.put(key, bytes)
+  }
+}
+
+/** A registry whose calls of the store are counted. */
+async function openCounted(t: Test) {
+  const calls: string[] = []
+  const storage = createMemory({ faults: (method, key) => void calls.push(`${method} ${key}`) })
+  const registry = await openRegistry(t, storage)
+  const made = (method: string) => calls.filter(call => call.startsWith(`${method} repositories/a/_referrers/`)).length
+  return { ...registry, calls, made, subject: parseDigest(absent()) }
+}
+
+t.test('15.33: a filter comes before the page, among as many others as there may be', async t => {
+  const registry = await openCounted(t)
+  const { storage, subject, get, calls, made } = registry
+  const others = Array.from({ length: 2500 }, () => ({ digest: absent(), artifactType: SBOM }))
+  const signature = { digest: absent(), artifactType: SIGNATURE }
+  await seed(storage, subject, [...others.slice(0, 1200), signature, ...others.slice(1200)])
+  calls.length = 0
+  const answer = await get(`/v2/a/referrers/${subject}?artifactType=${encodeURIComponent(SIGNATURE)}`)
+  told(t, answer, 200, { link: undefined, 'oci-filters-applied': 'artifactType' }, 'the signature')
+  t.match(parse(answer).manifests, [signature])
+  t.strictSame([made('list'), made('get')], [1, 1], 'what was left out was not read')
+  for (const [query, count] of [
+    ['', 2501],
+    [`?artifactType=${encodeURIComponent(SBOM)}`, 2500]
+  ] as const) {
+    const whole = await get(`/v2/a/referrers/${subject}${query}`)
+    told(t, whole, 200, { link: undefined }, 'one answer holds as many as fit')
+    t.equal((parse(whole).manifests as unknown[]).length, count)
+  }
+})
+
+t.test('15.4: referrers cost what is returned', async t => {
+  const registry = await openCounted(t)
+  const { storage, subject, get, calls, made } = registry
+  const annotations = { long: 'x'.repeat(4_000_000) }
+  const large = Array.from({ length: 30 }, () => ({ digest: absent(), artifactType: SBOM, annotations }))
+  await seed(storage, subject, [...large, { digest: absent(), artifactType: SIGNATURE }])
+  const parsed = JSON.parse
+  let read = 0
+  JSON.parse = (text: string, ...more) => {
+    read += text.length
+    return parsed(text, ...more)
+  }
+  t.teardown(() => {
+    JSON.parse = parsed
+  })
+  for (const [query, gets] of [
+    [`?artifactType=${encodeURIComponent(SIGNATURE)}`, 1],
+    ['?artifactType=none', 0],
+    [`?artifactType=${encodeURIComponent(SBOM)}`, 1]
+  ] as const) {
+    calls.length = 0
+    await get(`/v2/a/referrers/${subject}${query}`)
+    t.strictSame([made('list'), made('get')], [1, gets], `${query}: listings, and descriptors that were read`)
+  }
+  t.ok(read < 10_000, `${read} characters of descriptors were parsed`)
+  JSON.parse = parsed
+  const pages = await everyPage(registry, subject)
+  t.equal(pages.flat().length, 31, 'all are there')
+  for (const page of pages) t.ok(page.length <= 2, 'in pages of 4 MiB')
+})
+
+t.test('15.4: pages that are read at once share the memory for them', async t => {
+  const memory = createMemory()
+  let [reading, most] = [0, 0]
+  const storage: StorageDriver = {
+    ...memory,
+    get: async key => {
+      if (!key.includes('/_referrers/')) return memory.get(key)
+      reading++
+      most = Math.max(most, reading)
+      await new Promise(resolve => setTimeout(resolve, 5))
+      reading--
+      return memory.get(key)
+    }
+  }
+  const MIB = 1024 * 1024
+  const { get } = await openRegistry(t, storage, { bufferMemoryBytes: 8 * MIB, cacheMemoryBytes: 0 })
+  const subject = parseDigest(absent())
+  const annotations = { long: 'x'.repeat(3 * MIB) }
+  await seed(
+    memory,
+    subject,
+    Array.from({ length: 2 }, () => ({ digest: absent(), artifactType: SBOM, annotations }))
+  )
+  const answers = await Promise.all(Array.from({ length: 12 }, () => get(`/v2/a/referrers/${subject}`)))
+  for (const answer of answers) t.equal((parse(answer).manifests as unknown[]).length, 1)
+  t.ok(most <= 2, `${most} of 3 MiB were read at a time`)
+})
+
+t.test('15.4: a request makes a bounded number of listings, and its Link leads on', async t => {
+  const registry = await openCounted(t)
+  const { storage, subject, get, calls, made } = registry
+  const digests = Array.from({ length: 40 }, () => parseDigest(absent())).sort()
+  for (const digest of digests) {
+    for (let index = 0; index < 1000; index++) {
+      await storage.put(referrerKey('a', subject, { digest, artifactType: SBOM }, 2), Buffer.from('{}'))
+    }
+  }
+  calls.length = 0
+  let found = 0
+  let pages = 0
+  for (let next: string | undefined = `/v2/a/referrers/${subject}?artifactType=${encodeURIComponent(SBOM)}`; next; ) {
+    const before = made('list')
+    const answer = await get(next)
+    t.ok(made('list') - before <= 33, `${made('list') - before} listings`)
+    found += (parse(answer).manifests as unknown[]).length
+    next = nextOf(answer)
+    pages++
+  }
+  t.equal(found, 40)
+  t.equal(pages, 2)
+})
+
+onEachDriver('15.4: a referrer that version 0.1 wrote is no obstacle', async (t, registry) => {
+  const { pushImage, referrers, storage, get } = registry
+  const image = await pushImage('a', 'v1')
+  const { digest } = await pushImage('a', undefined, { subject: descriptor(image.bytes, IMAGE) })
+  const subject = parseDigest(image.digest)
+  await storage.put(`${referrersOf('a', subject)}${absent().replace(':', '-')}.0123456789abcdef`, json({}))
+  t.strictSame(
+    (await referrers('a', subject)).map(each => each.digest),
+    [digest]
+  )
+  told(t, await get(`/v2/a/referrers/${subject}`), 200, { link: undefined }, 'and no page')
 })

@@ -119,9 +119,9 @@ async function tellMissing(check: Check, name: string, digest: Digest, sizes: Si
 
 /** A manifest with a subject stands among the subject's referrers. */
 async function checkSubject(check: Check, name: string, { digest, manifest, size, ageMs }: Whole): Promise<void> {
-  const { subject } = manifest
+  const { subject, artifactType } = manifest
   if (!subject || ageMs < SETTLED_MS) return
-  if ((await check.storage.list(referrerKeys(name, subject, digest), { limit: 1 })).length > 0) return
+  if ((await check.storage.list(referrerKeys(name, subject, { digest, artifactType }), { limit: 1 })).length > 0) return
   if ((await check.storage.list(recordsOf(name, digest), { limit: 1 })).length === 0) return
   const message = `it refers to ${subject} and is not among its referrers`
   await check.found({ kind: 'referrer-missing', repository: name, digest, message }, () =>

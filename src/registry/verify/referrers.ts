@@ -1,7 +1,14 @@
 import type { Digest } from '../digest.ts'
 import { RegistryError } from '../errors.ts'
 import { type AgedKey, batches, grouped } from '../gc/listing.ts'
-import { allReferrersOf, parseFolderDigest, parseReferrer, parseReferrerKeys } from '../keys.ts'
+import {
+  allReferrersOf,
+  parseFolderDigest,
+  parseReferrer,
+  parseReferrerKeys,
+  parseReferrerSize,
+  referrerKeys
+} from '../keys.ts'
 import { type Manifest, parseManifest } from '../manifest-schema.ts'
 import { parallel } from '../parallel.ts'
 import { descriptorOf } from '../referrers.ts'
@@ -36,11 +43,15 @@ async function checkReferrer(check: Check, name: string, keys: AgedKey[]): Promi
     const message = `it stands among the referrers of ${subject} and does not refer to it`
     return check.found({ ...fault, kind: 'referrer-wrong', message }, drop)
   }
-  if (stored.bytes.equals(descriptorOf(digest, manifest, size))) return
+  const descriptor = descriptorOf(digest, manifest, size)
+  const named = key.startsWith(referrerKeys(name, subject, { digest, artifactType: manifest.artifactType }))
+  const right = named && parseReferrerSize(key) === descriptor.length
+  if (right && stored.bytes.equals(descriptor)) return
   const message = `the referrers of ${subject} tell something else of it than it does`
-  await check.found({ ...fault, kind: 'referrer-wrong', message }, () =>
-    registry.referrers.add(name, subject, { digest, manifest, size })
-  )
+  await check.found({ ...fault, kind: 'referrer-wrong', message }, async () => {
+    await registry.referrers.add(name, subject, { digest, manifest, size })
+    if (!right) await drop()
+  })
 }
 
 async function manifestOf(

@@ -216,7 +216,7 @@ t.test('what token create does not take', async t => {
     [['--name', 'ci', '--repository', 'a', '--actions', ''], /^CommandError: "" is no action/],
     [['--name', 'ci', '--repository', 'a', '--expires', '90'], /^CommandError: --expires is "90"; allowed: from 1m/]
   ] as [string[], RegExp][]) {
-    t.match(await token('create', ...args), { code: 1, out: '', err: problem })
+    t.match(await token('create', ...args), { code: 2, out: '', err: problem })
   }
   t.match(await token('list', '--json'), { out: '[]\n' })
 })

@@ -10,7 +10,7 @@ import { parseAuthorization } from '../src/http/authorization.ts'
 import { certificateUser } from '../src/http/certificate.ts'
 import { BASIC_CHALLENGE, bearerChallenge } from '../src/http/challenge.ts'
 import type { EndpointParams } from '../src/http/endpoints.ts'
-import { forwardedPrefix, originOf } from '../src/http/forwarded.ts'
+import { forwardedPrefix, isProxyTrusted, originOf } from '../src/http/forwarded.ts'
 import type { Links } from '../src/http/links.ts'
 import { RegistryError } from '../src/registry/errors.ts'
 import { isRepository, parseRepository } from '../src/registry/names.ts'
@@ -40,19 +40,22 @@ declare module 'fastify' {
   }
 }
 
-/** A token for whoever sends a request, or whose credentials are in it. Throws `unauthorized`. */
-export type IssueToken = (
-  request: FastifyRequest,
-  reply: FastifyReply,
-  scopes: readonly string[],
-  credentials?: Credentials
-) => Promise<IssuedToken>
+export interface TokenWish {
+  scopes: readonly string[]
+  /** Whether a refresh token is wanted as well. */
+  offline: boolean
+  /** What is in the request's body. */
+  proof?: Credentials | { refreshToken: string } | undefined
+}
+
+/** A token for whoever sends a request, or who is told in its body. Throws `unauthorized`. */
+export type IssueToken = (request: FastifyRequest, reply: FastifyReply, wish: TokenWish) => Promise<IssuedToken>
 
 export interface AccessPluginOptions {
   /** Undefined: everybody may do everything, and requests pass no check at all. */
   access: AccessSettings | undefined
   /** Where tokens are issued; undefined: they are taken, and passwords asked for. */
-  links?: Pick<Links, 'token'>
+  links?: Pick<Links, 'token' | 'isAbsolute'>
   /** Whether nothing may be written. Default false. */
   readOnly?: boolean
   /** ms since 1970. */
@@ -106,12 +109,22 @@ async function accessControl(app: FastifyInstance, options: AccessPluginOptions)
     if (proof && 'user' in proof && access.knows(proof.user)) request.claimedUser = proof.user
     return (request.caller = await access.identify(proof, certified, () => addressOf(request)))
   }
+  if (settings.tokens?.byDefault && options.links && !options.links.isAbsolute) {
+    app.log.info(
+      {},
+      'AUTH_TOKEN_ISSUER is not set: clients get tokens, so that docker pulls without a login, where they come by HTTPS or to ' +
+        'this port; with EXTERNAL_URL they get them behind any proxy'
+    )
+  }
   const { issue } = access
   if (issue) {
-    const issueToken: IssueToken = (request, reply, scopes, credentials) =>
-      challenged(request, reply, options, async () =>
-        issue(credentials ? await identify(request, credentials) : request.caller!, scopes)
-      )
+    const callerOf = async (request: FastifyRequest, proof: TokenWish['proof']): Promise<Caller> => {
+      if (!proof) return request.caller!
+      if ('user' in proof) return identify(request, proof)
+      return (request.caller = await access.redeem(proof.refreshToken))
+    }
+    const issueToken: IssueToken = (request, reply, { scopes, offline, proof }) =>
+      challenged(request, reply, options, async () => issue(await callerOf(request, proof), scopes, offline))
     app.decorate('issueToken', issueToken)
   }
   app.addHook('onRequest', async (request: FastifyRequest, reply: FastifyReply) => {
@@ -166,6 +179,7 @@ function challengeOf(request: FastifyRequest, { details }: RegistryError, option
   const { action = 'open' } = request.routeOptions.config
   if (!access?.tokens || !links || action === 'open') return BASIC_CHALLENGE
   const origin = originOf(request)
+  if (access.tokens.byDefault && !links.isAbsolute && !reachesUs(request, origin)) return BASIC_CHALLENGE
   const own = origin === undefined ? undefined : links.token(origin, forwardedPrefix(request))
   const { service, realm = own } = access.tokens
   // A client of HTTP/1.0 that names no host can't be told where tokens are.
@@ -178,6 +192,22 @@ function challengeOf(request: FastifyRequest, { details }: RegistryError, option
     error: reason === undefined ? undefined : String(reason)
   })
 }
+
+/**
+ * Whether clients would find us at the address that a request came to. Behind a proxy that is not trusted they might not, or
+ * their passwords would go over plain HTTP; where nobody has asked for tokens, they are then asked for a password as before.
+ */
+function reachesUs(request: FastifyRequest, origin = ''): boolean {
+  const { headers, raw } = request
+  if (origin.startsWith('https:')) return true
+  if (headers['x-forwarded-proto'] !== undefined && isProxyTrusted(request)) return origin !== ''
+  if (PROXIED.some(name => headers[name] !== undefined) || raw.httpVersion !== '1.1') return false
+  const port = /:(\d+)$/.exec(origin)?.[1] ?? '80'
+  return Number(port) === raw.socket.localPort
+}
+
+/** What proxies add to requests. */
+const PROXIED = ['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'x-real-ip', 'forwarded', 'via']
 
 /** What a token has to grant for a request; for a mount, reading its source as well. */
 function scopesOf(request: FastifyRequest, action: Action): string[] {

@@ -1,5 +1,6 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
+import type { Credentials } from '../src/access/caller.ts'
 import type { IssuedToken } from '../src/access/token-issuer.ts'
 import { readBody } from '../src/http/body.ts'
 import { jsonBody } from '../src/http/json.ts'
@@ -25,13 +26,17 @@ const token: FastifyPluginAsyncTypebox = async app => {
       querystring: Type.Object({
         scope: Type.Optional(Type.Array(Type.String(), { description: 'As `repository:team/app:pull,push`' })),
         service: Type.Optional(Type.String()),
-        account: Type.Optional(Type.String())
+        account: Type.Optional(Type.String()),
+        offline_token: Type.Optional(
+          Type.String({ description: '`true`: with a refresh token, to be kept in place of the password' })
+        )
       }),
       tags: TAGS,
       summary: 'A token for who sends a password, or for anybody where something is open to all'
     },
     async handler(request, reply) {
-      return answer(reply, await issue(request, reply, request.query.scope ?? []))
+      const { scope: scopes = [], offline_token } = request.query
+      return answer(reply, await issue(request, reply, { scopes, offline: offline_token === 'true' }))
     }
   })
 
@@ -41,25 +46,42 @@ const token: FastifyPluginAsyncTypebox = async app => {
     config: CONFIG,
     schema: {
       tags: TAGS,
-      summary: 'The same for OAuth2 clients: a form with grant_type=password (RFC 6749 section 4.3)'
+      summary:
+        'The same for OAuth2 clients: a form with grant_type=password or refresh_token (RFC 6749 sections 4.3, 6)'
     },
     async handler(request, reply) {
       const form = new URLSearchParams((await readBody(request, FORM_MAX)).toString())
-      if (form.get('grant_type') !== 'password') throw malformed('the only grant_type is password')
-      const [user, password] = [form.get('username'), form.get('password')]
-      if (user === null || password === null) throw malformed('username and password are needed')
-      return answer(reply, await issue(request, reply, form.getAll('scope'), { user, password }))
+      const offline = form.get('access_type') === 'offline'
+      return answer(reply, await issue(request, reply, { scopes: form.getAll('scope'), offline, proof: proofIn(form) }))
     }
   })
 }
 
 export default token
 
+function proofIn(form: URLSearchParams): Credentials | { refreshToken: string } {
+  const given = (name: string): string => {
+    const value = form.get(name)
+    if (value === null) throw malformed(`${name} is needed`)
+    return value
+  }
+  switch (form.get('grant_type')) {
+    case 'password':
+      return { user: given('username'), password: given('password') }
+    case 'refresh_token':
+      return { refreshToken: given('refresh_token') }
+    default:
+      throw malformed('grant_type is none of password and refresh_token')
+  }
+}
+
 const malformed = (message: string): RegistryError => new RegistryError('request-invalid', {}, { message })
 
 /** Clients of either protocol read their own name of the token. */
-function answer(reply: FastifyReply, { token, expiresIn, issuedAt, scope }: IssuedToken): Buffer {
+function answer(reply: FastifyReply, issued: IssuedToken): Buffer {
+  const { token, expiresIn, issuedAt, scope, refreshToken } = issued
   reply.header('Cache-Control', 'no-store')
   const body = { token, access_token: token, expires_in: expiresIn, issued_at: issuedAt.toISOString(), scope }
-  return jsonBody(reply, { ...body, token_type: 'Bearer' })
+  const renewed = refreshToken !== undefined && { refresh_token: refreshToken }
+  return jsonBody(reply, { ...body, token_type: 'Bearer', ...renewed })
 }

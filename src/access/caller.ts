@@ -26,9 +26,14 @@ export interface Caller {
    * they get for it is good any longer. Undefined: it has no end.
    */
   ends?: number
+  /** How to look for them again. Undefined: they have to log in anew. */
+  renewal?: () => Renewal
   /** They came with a token, which lets them do this at most. */
   grants?: Grants
 }
+
+/** By what a caller is looked for again when a refresh token comes. None of it lets anybody in. */
+export type Renewal = { by: 'password'; fingerprint: string } | { by: 'robot'; hash: string } | { by: 'issuer' }
 
 export const ANONYMOUS: Caller = Object.freeze({})
 

@@ -66,7 +66,8 @@ function createReader({ user, groups = [], required }: OidcIssuer): (payload: JW
       user: name,
       groups: groups.flatMap(group => expandTemplate(group, claims)),
       claims,
-      ends: payload.exp! * 1000
+      ends: payload.exp! * 1000,
+      renewal: () => ({ by: 'issuer' })
     }
   }
 }

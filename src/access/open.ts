@@ -9,6 +9,7 @@ import { createAttempts } from './attempts.ts'
 import type { Caller } from './caller.ts'
 import { createPasswords, type PasswordCheck } from './passwords.ts'
 import { createPolicy, simpleRules } from './policy.ts'
+import type { RefreshOptions, RefreshTokens } from './refresh-tokens.ts'
 import { createRobotLogin } from './robots.ts'
 import { parseScopes, type Access as ScopeAccess } from './scope.ts'
 import type { IssuedToken, Issuer, IssuerOptions } from './token-issuer.ts'
@@ -46,11 +47,13 @@ export async function openAccess(settings: AccessSettings, surroundings: Surroun
   const users = htpasswdFile === undefined ? undefined : watched('AUTH_HTPASSWD_FILE', htpasswdFile, readHtpasswd)
   const rules = policyFile === undefined ? undefined : watched('AUTH_POLICY_FILE', policyFile, readPolicy)
   const simple = createPolicy(simpleRules(anonymous))
-  const { tokens, issuer } = await openTokens(settings, surroundings, watched)
   const passwords = users && createPasswords(users.value, undefined, passwordChecked)
   const logins: Login[] = passwords ? [passwords.login] : []
   // A token is told by its form, so nobody pays for a check of its password.
-  if (settings.robots) logins.unshift(createRobotLogin({ robots: robots(), notes: !readOnly, log, now, steady }))
+  const robotLogin = settings.robots
+    ? createRobotLogin({ robots: robots(), notes: !readOnly, log, now, steady })
+    : undefined
+  if (robotLogin) logins.unshift(robotLogin.login)
   if (settings.oidc) {
     // Loaded where there are such issuers.
     const { openOidc } = await import('./open-oidc.ts')
@@ -59,6 +62,10 @@ export async function openAccess(settings: AccessSettings, surroundings: Surroun
     logins.unshift(login)
     closing.push(close)
   }
+  const { tokens, issuer, refresh } = await openTokens(settings, surroundings, watched, {
+    hasPassword: (user, fingerprint) => passwords?.isStill(user, fingerprint) ?? false,
+    findRobot: async hash => robotLogin?.find(hash)
+  })
   const access = createAccess({
     logins,
     knows: user => passwords?.has(user) ?? false,
@@ -68,11 +75,20 @@ export async function openAccess(settings: AccessSettings, surroundings: Surroun
     policy: rules ? rules.value : () => simple
   })
   const issue =
-    issuer && ((caller: Caller, scopes: readonly string[]) => issueToken(access, issuer, caller, parseScopes(scopes)))
+    issuer &&
+    (async (caller: Caller, scopes: readonly string[], offline: boolean): Promise<IssuedToken> => ({
+      ...(await issueToken(access, issuer, caller, parseScopes(scopes))),
+      ...(offline && { refreshToken: await refresh?.issue(caller) })
+    }))
+  /** Whose refresh token it is. Throws `unauthorized`. */
+  async function redeem(token: string): Promise<Caller> {
+    if (!refresh) throw new RegistryError('unauthorized')
+    return refresh.redeem(token)
+  }
   const close = (): void => {
     for (const end of closing) end()
   }
-  return { ...access, issue, close }
+  return { ...access, issue, redeem, close }
 }
 
 /**
@@ -90,17 +106,23 @@ type WatchFile = <T>(name: string, path: string, read: (path: string) => T) => W
 async function openTokens(
   { tokens: settings, policyFile }: AccessSettings,
   surroundings: Surroundings,
-  watched: WatchFile
-): Promise<{ tokens?: Tokens; issuer?: Issuer }> {
+  watched: WatchFile,
+  finders: Pick<RefreshOptions, 'hasPassword' | 'findRobot'>
+): Promise<{ tokens?: Tokens; issuer?: Issuer; refresh?: RefreshTokens | undefined }> {
   if (!settings) return {}
   // Loaded where there are tokens.
-  const { callerOf, createIssuer, makePrivateKey } = await import('./token-issuer.ts')
-  const { service, issuer: iss, leewayMs, lifetimeMs } = settings
+  const { callerOf, createIssuer } = await import('./token-issuer.ts')
+  const { service, issuer: iss, leewayMs, lifetimeMs, refreshLifetimeMs = 0 } = settings
   const { sharedKeys, now } = surroundings
   if (iss === undefined) {
-    const keys = sharedKeys(makePrivateKey, lifetimeMs + leewayMs)
-    const issuer = createIssuer({ keys, service, lifetimeMs, leewayMs, now })
-    return { issuer, tokens: { verify: issuer.verify, decide: false, own: true } }
+    const { makePrivateKey } = await import('./own-keys.ts')
+    const { createRefreshTokens } = await import('./refresh-tokens.ts')
+    const keys = sharedKeys(makePrivateKey, Math.max(lifetimeMs, refreshLifetimeMs) + leewayMs)
+    const common = { keys, service, leewayMs, now }
+    const issuer = createIssuer({ ...common, lifetimeMs })
+    const refresh =
+      refreshLifetimeMs > 0 ? createRefreshTokens({ ...common, lifetimeMs: refreshLifetimeMs, ...finders }) : undefined
+    return { issuer, refresh, tokens: { verify: issuer.verify, decide: false, own: true } }
   }
   const { createVerifier } = await import('./token-verifier.ts')
   const keys = await openKeys(settings, surroundings, watched)

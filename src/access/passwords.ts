@@ -1,4 +1,4 @@
-import { createHmac, randomBytes } from 'node:crypto'
+import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { hash as bcrypt, verify as bcryptVerify } from '@node-rs/bcrypt'
 import { LRUCache } from 'lru-cache'
 import type { Attempt } from './access.ts'
@@ -91,8 +91,18 @@ export function createPasswords(
 
   /** Undefined: there is no such user, or the password is another one. */
   async function login(credentials: Credentials, attempt: Attempt): Promise<Caller | undefined> {
-    return (await verify(credentials, attempt)) ? { user: credentials.user } : undefined
+    if (!(await verify(credentials, attempt))) return undefined
+    const { user } = credentials
+    return { user, renewal: () => ({ by: 'password', fingerprint: fingerprintOf(user) ?? '' }) }
   }
 
-  return { verify, login, has: (user: string): boolean => file().hashes.has(user) }
+  /** Changes with the user's password; undefined: there is no such user. A bcrypt hash has 128 bits of salt. */
+  function fingerprintOf(user: string): string | undefined {
+    const hash = file().hashes.get(user)
+    return hash === undefined ? undefined : createHash('sha256').update(`${user}\n${hash}`).digest('base64url')
+  }
+
+  const isStill = (user: string, fingerprint: string): boolean => fingerprintOf(user) === fingerprint
+
+  return { verify, login, isStill, has: (user: string): boolean => file().hashes.has(user) }
 }

@@ -1,4 +1,3 @@
-import { createHmac, randomBytes } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
 import type { RegistryLog } from '../registry/log.ts'
@@ -36,11 +35,10 @@ interface Known {
 
 /**
  * Lets in who has a robot's token as password, under whatever user name. What was found right is remembered for a short
- * while, under an HMAC whose key dies with the process, never as a token. Nobody guesses 214 bits, so wrong tokens keep no
- * right one out; what they may cost is bounded: a token is looked up only if a list of all of them has it.
+ * while by the token's hash, never as a token. Nobody guesses 214 bits, so wrong tokens keep no right one out; what they may
+ * cost is bounded: a token is looked up only if a list of all of them has it.
  */
 export function createRobotLogin({ robots, notes, log, now, steady }: RobotLoginOptions) {
-  const key = randomBytes(32)
   const known = new LRUCache<string, Known>({ max: 10_000 })
   const asking = new Map<string, Promise<Known | undefined>>()
   const wrong = new LRUCache<string, true>({ max: 10_000 })
@@ -49,55 +47,61 @@ export function createRobotLogin({ robots, notes, log, now, steady }: RobotLogin
 
   /** Whose token the password is; undefined: nobody's, or one that is over. */
   async function login({ password }: Credentials): Promise<Caller | undefined> {
-    if (!isToken(password)) return undefined
-    const id = createHmac('sha256', key).update(password).digest('base64')
-    if (wrong.has(id)) return undefined
-    const remembered = known.get(id)
-    const found = remembered && steady() - remembered.asked < REVOKED_WITHIN_MS ? remembered : await ask(id, password)
+    return isToken(password) ? find(hashOf(password)) : undefined
+  }
+
+  /** The robot whose token has this hash. */
+  async function find(hash: string): Promise<Caller | undefined> {
+    if (wrong.has(hash)) return undefined
+    const remembered = known.get(hash)
+    const found = remembered && steady() - remembered.asked < REVOKED_WITHIN_MS ? remembered : await ask(hash)
     if (!found || (found.robot.expires ?? Number.POSITIVE_INFINITY) <= now()) return undefined
-    if (notes) note(id, password)
+    if (notes) note(hash)
     return found.caller
   }
 
-  function ask(id: string, token: string): Promise<Known | undefined> {
-    let asked = asking.get(id)
+  function ask(hash: string): Promise<Known | undefined> {
+    let asked = asking.get(hash)
     if (!asked) {
-      asked = lookUp(id, token).finally(() => asking.delete(id))
-      asking.set(id, asked)
+      asked = lookUp(hash).finally(() => asking.delete(hash))
+      asking.set(hash, asked)
     }
     return asked
   }
 
-  async function lookUp(id: string, token: string): Promise<Known | undefined> {
+  async function lookUp(hash: string): Promise<Known | undefined> {
     const asked = steady()
-    const hash = hashOf(token)
-    const robot = known.has(id) || (await isListed(hash)) ? await robots.find(hash) : undefined
+    const robot = known.has(hash) || (await isListed(hash)) ? await robots.find(hash) : undefined
     if (!robot) {
-      known.delete(id)
-      wrong.set(id, true) // for ever: no two tokens are the same
+      known.delete(hash)
+      wrong.set(hash, true) // for ever: no two tokens are the same
       return undefined
     }
     const { name, repositories, actions, expires } = robot
     const rights = createPolicy({ rules: [{ anonymous: true, repositories, actions }] })
-    // No user of the password file has a colon in its name.
-    const caller = { user: `token:${name}`, rights, ...(expires !== undefined && { ends: expires }) }
+    const caller: Caller = {
+      user: `token:${name}`, // no user of the password file has a colon in its name
+      rights,
+      renewal: () => ({ by: 'robot', hash }),
+      ...(expires !== undefined && { ends: expires })
+    }
     const found = { robot, caller, asked }
-    known.set(id, found)
+    known.set(hash, found)
     return found
   }
 
   /** Once a day, and nobody waits for it. */
-  function note(id: string, token: string): void {
+  function note(hash: string): void {
     const day = new Date(now()).toISOString().slice(0, 10)
-    if (noted.get(id) === day) return
-    noted.set(id, day)
-    robots.noteUse(hashOf(token), day).catch(error => {
-      noted.delete(id)
+    if (noted.get(hash) === day) return
+    noted.set(hash, day)
+    robots.noteUse(hash, day).catch(error => {
+      noted.delete(hash)
       log.debug({ err: error }, 'could not note the use of a token')
     })
   }
 
-  return login
+  return { login, find }
 }
 
 /** Tells whether a hash is a token's, by a list that is read again for one that is not in it. */

@@ -1,10 +1,9 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto'
-import { type JWTPayload, SignJWT } from 'jose'
+import type { JWTPayload } from 'jose'
 import { RegistryError } from '../registry/errors.ts'
 import type { Caller } from './caller.ts'
+import { type OwnKeys, publicKeysOf, signWith } from './own-keys.ts'
 import { createPolicy, type Rule } from './policy.ts'
 import { type Access, grantsOf, scopeText } from './scope.ts'
-import { type TokenKey, type TokenKeys, thumbprint } from './token-keys.ts'
 import { createVerifier, invalidToken } from './token-verifier.ts'
 
 /** The `iss` of our own tokens. */
@@ -14,8 +13,7 @@ const ISSUER = 'marina-distribution'
 const LONGEST = 12 * 1024
 
 export interface IssuerOptions {
-  /** Private keys, each as `makePrivateKey` made it: to sign with, and to check with. */
-  keys: () => Promise<{ newest: Buffer; all: readonly Buffer[] }>
+  keys: OwnKeys
   /** The `aud` of tokens. */
   service: string
   lifetimeMs: number
@@ -31,20 +29,16 @@ export interface IssuedToken {
   issuedAt: Date
   /** What it grants. */
   scope: string
+  /** To get more of them with, where that was asked for and may be. */
+  refreshToken?: string | undefined
 }
 
 export type Issuer = ReturnType<typeof createIssuer>
 
-/** A new private key, as it is kept. */
-export const makePrivateKey = (): Buffer =>
-  generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'der' })
-
-const parsePrivateKey = (bytes: Buffer): KeyObject => createPrivateKey({ key: bytes, type: 'pkcs8', format: 'der' })
-
 /** Issues tokens, and knows its own again. */
 export function createIssuer({ keys, service, lifetimeMs, leewayMs, now }: IssuerOptions) {
   const verifier = createVerifier({
-    keys: publicKeys(keys),
+    keys: publicKeysOf(keys),
     issuer: ISSUER,
     audience: service,
     leewayMs,
@@ -58,21 +52,13 @@ export function createIssuer({ keys, service, lifetimeMs, leewayMs, now }: Issue
    */
   async function issue(caller: Caller, access: readonly Access[]): Promise<IssuedToken> {
     const { user, groups, claims, rights, ends } = caller
-    const { newest } = await keys()
-    const key = parsePrivateKey(newest)
     const issuedAt = Math.floor(now() / 1000)
     const expiresIn = Math.min(Math.floor(lifetimeMs / 1000), Math.floor((ends ?? Infinity) / 1000) - issuedAt)
     if (expiresIn < 1) throw invalidToken()
-    const token = await new SignJWT({ access, groups, claims, rights: rights?.rules, ends })
-      .setProtectedHeader({ alg: 'EdDSA', typ: 'JWT', kid: thumbprint(createPublicKey(key)) })
-      .setIssuer(ISSUER)
-      .setAudience(service)
-      .setJti(randomUUID())
-      .setIssuedAt(issuedAt)
-      .setNotBefore(issuedAt)
-      .setExpirationTime(issuedAt + expiresIn)
-      .setSubject(user ?? '')
-      .sign(key)
+    const content = { access, groups, claims, rights: rights?.rules, ends }
+    const subject = user ?? ''
+    const signing = { issuer: ISSUER, audience: service, subject, issuedAt, endsAt: issuedAt + expiresIn }
+    const token = await signWith(keys, content, signing)
     if (token.length > LONGEST) throw new RegistryError('request-invalid', {}, { message: 'too many scopes at once' })
     return { token, expiresIn, issuedAt: new Date(issuedAt * 1000), scope: access.map(scopeText).join(' ') }
   }
@@ -106,20 +92,4 @@ function ownerOf(payload: JWTPayload): Caller {
 /** Who has a token with these claims. */
 export function callerOf({ sub, access }: JWTPayload): Caller {
   return { ...(typeof sub === 'string' && sub !== '' && { user: sub }), grants: grantsOf(access) }
-}
-
-function publicKeys(keys: IssuerOptions['keys']): TokenKeys {
-  const known = new WeakMap<readonly Buffer[], TokenKey[]>()
-  const current = async () => {
-    const { all } = await keys()
-    const made = known.get(all) ?? all.map(publicKey)
-    known.set(all, made)
-    return made
-  }
-  return { current, renew: current, roots: () => [] }
-}
-
-function publicKey(bytes: Buffer): TokenKey {
-  const key = createPublicKey(parsePrivateKey(bytes))
-  return { key, ids: new Set([thumbprint(key)]), algorithm: 'EdDSA' }
 }

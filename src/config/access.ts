@@ -1,10 +1,11 @@
+import { ANONYMOUS } from '../access/caller.ts'
 import { type Htpasswd, parseHtpasswd } from '../access/htpasswd.ts'
 import type { Policy } from '../access/policy.ts'
 import { parsePolicy } from '../access/policy-file.ts'
 import { problemsOf, readAs } from './files.ts'
 import { type OidcSettings, readOidcSettings } from './oidc.ts'
 import type { Reader } from './reader.ts'
-import { readTokens, type TokenSettings } from './tokens.ts'
+import { readDefaultTokens, readTokens, type TokenSettings } from './tokens.ts'
 import { boolean, choice, optional, text } from './values.ts'
 
 /** The variables of access control, besides those of tokens. */
@@ -102,14 +103,29 @@ export function readAccess(reader: Reader): AccessSettings | undefined {
   }
   const given = [htpasswdFile, policyFile, anonymous, tokens].some(setting => setting !== undefined)
   if (!given && !certificates && !robots) return undefined
+  const canLogIn = htpasswdFile !== undefined || certificates || robots || oidc !== undefined
+  const open = anonymous === 'pull' || (policyFile !== undefined && isOpen(policyFile))
+  // docker pulls without a login by a token alone; a password that is asked for makes it want one.
+  const forAll = canLogIn && open && !read('READ_ONLY') ? readDefaultTokens(reader, leewayMs) : undefined
+  const issued = tokens ?? forAll
   return {
     htpasswdFile,
     policyFile,
     anonymous: anonymous ?? 'none',
     ...(certificates && { certificates }),
     ...(robots && { robots }),
-    ...(tokens && { tokens }),
+    ...(issued && { tokens: issued }),
     ...(oidc && { oidc })
+  }
+}
+
+/** Whether a policy lets anybody pull something, as it is at the start. */
+function isOpen(policyFile: string): boolean {
+  try {
+    return readPolicy(policyFile).allowsSomewhere(ANONYMOUS, 'pull')
+  } catch {
+    // It is a problem of the configuration already.
+    return false
   }
 }
 

@@ -14,9 +14,10 @@ export const tokenVariables = {
       {
         default: '',
         description:
-          'Who issues the bearer tokens that clients may come with: the `iss` of an identity provider, or `self` for this registry, at `/v2/token`.'
+          'Who issues the bearer tokens that clients may come with: the `iss` of an identity provider, `self` for this registry at `/v2/token`, or `none`.',
+        unset: '`self` where some may log in and anybody may pull something, unless `READ_ONLY`; else `none`'
       },
-      '`self`, or what tokens have as `iss`',
+      '`self`, `none`, or what tokens have as `iss`',
       /^\P{Cc}+$/u
     )
   ),
@@ -71,6 +72,15 @@ export const tokenVariables = {
     { default: '5m', description: 'How long a token of this registry is good (`AUTH_TOKEN_ISSUER=self`).' },
     '1m',
     '24h'
+  ),
+  AUTH_TOKEN_REFRESH_LIFETIME: duration(
+    {
+      default: '90d',
+      description:
+        'How long a refresh token of this registry is good, which `docker login` keeps in place of the password (`AUTH_TOKEN_ISSUER=self`). `0s`: there are none.'
+    },
+    '0s',
+    '3650d'
   )
 }
 
@@ -89,15 +99,30 @@ export interface TokenSettings {
   leewayMs: number
   /** How long a token of ours is good. */
   lifetimeMs: number
+  /** How long a refresh token of ours is good; 0 or undefined: there are none. */
+  refreshLifetimeMs?: number | undefined
+  /** Nobody has asked for them: they are there for clients that have not logged in. */
+  byDefault?: boolean | undefined
 }
 
 const OWN_SERVICE = 'marina-distribution'
+
+/** Our own tokens where nothing is said of any; undefined: something is. */
+export function readDefaultTokens({ read, isSet }: Reader, leewayMs: number): TokenSettings | undefined {
+  if (isSet('AUTH_TOKEN_ISSUER')) return undefined
+  return { service: OWN_SERVICE, leewayMs, ...ownLifetimes(read), byDefault: true }
+}
+
+const ownLifetimes = (read: Reader['read']) => ({
+  lifetimeMs: read('AUTH_TOKEN_LIFETIME'),
+  refreshLifetimeMs: read('AUTH_TOKEN_REFRESH_LIFETIME')
+})
 
 /** Reads the settings of tokens; undefined: there are none. What is missing or does not fit together is a problem. */
 export function readTokens({ read, isSet, problems }: Reader, leewayMs: number): TokenSettings | undefined {
   const [given, realm, service] = [read('AUTH_TOKEN_ISSUER'), read('AUTH_TOKEN_REALM'), read('AUTH_TOKEN_SERVICE')]
   const [jwks, rootCertsFile] = [read('AUTH_TOKEN_JWKS'), read('AUTH_TOKEN_ROOTCERTS')]
-  const times = { leewayMs, lifetimeMs: read('AUTH_TOKEN_LIFETIME') }
+  const times = { leewayMs, ...ownLifetimes(read) }
   if (jwks !== undefined) problems.push(...problemsOf(() => (isUrl(jwks) ? keysUrl(jwks) : readJwks(jwks))))
   if (rootCertsFile !== undefined) problems.push(...problemsOf(() => readRootCerts(rootCertsFile)))
   if (given === undefined) {
@@ -106,9 +131,13 @@ export function readTokens({ read, isSet, problems }: Reader, leewayMs: number):
     if (lone) problems.push(`AUTH_TOKEN_${lone} is set and AUTH_TOKEN_ISSUER is not; allowed: together`)
     return undefined
   }
-  if (given === 'self') {
-    const idle = (['JWKS', 'ROOTCERTS'] as const).find(name => isSet(`AUTH_TOKEN_${name}`))
-    if (idle) problems.push(`AUTH_TOKEN_${idle} is set and AUTH_TOKEN_ISSUER is "self"; allowed: with another issuer`)
+  if (given === 'self' || given === 'none') {
+    const useless =
+      given === 'self' ? (['JWKS', 'ROOTCERTS'] as const) : (['REALM', 'SERVICE', 'JWKS', 'ROOTCERTS'] as const)
+    const idle = useless.find(name => isSet(`AUTH_TOKEN_${name}`))
+    if (idle)
+      problems.push(`AUTH_TOKEN_${idle} is set and AUTH_TOKEN_ISSUER is "${given}"; allowed: with another issuer`)
+    if (given === 'none') return undefined
     return { realm, service: service ?? OWN_SERVICE, ...times }
   }
   if (realm === undefined || service === undefined) {

@@ -32,7 +32,7 @@ const PROBE = 'trusted.invalid'
  * Whether the app trusts the address that the connection comes from. Only Fastify knows what its `trustProxy` means, so it
  * is asked whether it would believe a host that this request does not name.
  */
-function isProxyTrusted(request: FastifyRequest): boolean {
+export function isProxyTrusted(request: FastifyRequest): boolean {
   if (request.ips === undefined) return false // without `trustProxy` nothing is trusted
   const asked = Object.create(request, { headers: { value: { 'x-forwarded-host': PROBE } } }) as FastifyRequest
   return asked.host === PROBE

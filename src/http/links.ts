@@ -20,6 +20,8 @@ export function createLinks({ externalUrl, prefix }: LinkOptions) {
     (absolute ?? cleanPrefix(forwardedPrefix) + mounted) + escapePath(path)
 
   return {
+    /** Whether links hold whatever address a client came to. */
+    isAbsolute: absolute !== undefined,
     blob: (name: string, digest: string, forwardedPrefix?: string) => to(`/${name}/blobs/${digest}`, forwardedPrefix),
     manifest: (name: string, reference: string, forwardedPrefix?: string) =>
       to(`/${name}/manifests/${reference}`, forwardedPrefix),

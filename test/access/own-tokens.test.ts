@@ -1,8 +1,11 @@
 import { writeFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { hashPassword } from '../../src/access/passwords.ts'
 import { hashOf, makeToken } from '../../src/access/robot-token.ts'
 import type { TokenSettings } from '../../src/config/tokens.ts'
+import { loadConfig } from '../../src/config.ts'
 import { createRobots } from '../../src/registry/robots.ts'
 import type { StorageDriver } from '../../src/storage/driver.ts'
 import { createMemory } from '../../src/storage/memory.ts'
@@ -13,6 +16,7 @@ import { type Answer, createClient, parse, type Send } from '../support/client.t
 import { digestOf, random } from '../support/images.ts'
 import { jobs, openIdIssuer } from '../support/oidc.ts'
 import { keysIn, onEachDriver, openRegistry, type Settings } from '../support/registry.ts'
+import { keepSecret } from '../support/secrets.ts'
 import { challengeIn, withTokens } from '../support/tokens.ts'
 
 const BASIC = 'Basic realm="registry", charset="UTF-8"'
@@ -156,6 +160,7 @@ t.test('OAuth2 clients send a form', async t => {
   told(t, await post({ ...form, password: 'wrong' }), 401, { 'www-authenticate': BASIC }, 'a wrong password')
   const others: (Record<string, string> | string)[] = [
     { ...form, grant_type: 'refresh_token' },
+    { ...form, grant_type: 'client_credentials' },
     {},
     { grant_type: 'password', username: 'alice' },
     '%',
@@ -348,6 +353,171 @@ t.test('robots get tokens too, for what they may at most', async t => {
   refused(t, await client.get('/v2/team/app/tags/list'), 403, 'DENIED', 'what another token would not help with')
   t.match(events[0], { event: 'login', outcome: 'done', user: 'token:ci' })
   t.match(events.at(-1), { event: 'tags.list', outcome: 'denied', user: 'token:ci', repository: 'team/app' })
+})
+
+/** A client that keeps a refresh token in place of a password, as docker and containerd do. */
+const postOf = (send: Send) => (form: Record<string, string>) =>
+  send('POST', '/v2/token', {
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    body: Buffer.from(new URLSearchParams({ service: TOKENS.service, client_id: 'docker', ...form }).toString())
+  })
+const refreshIn = (answer: Answer): string | undefined => {
+  const { refresh_token } = parse(answer) as { refresh_token?: string }
+  if (refresh_token !== undefined) keepSecret(refresh_token)
+  return refresh_token
+}
+
+t.test('15.31: refresh tokens can be used again, until the password is another one or their time is over', async t => {
+  let now = Date.UTC(2026, 5)
+  const clock = { now: () => now }
+  const access = await accessOf(t, OPEN, { ...TOKENS, refreshLifetimeMs: 10 * DAY })
+  const events: Record<string, unknown>[] = []
+  const onLog = (line: Record<string, unknown>) => line.audit && events.push(line)
+  const storage = createMemory(clock)
+  const { send, peer } = await openRegistry(t, storage, { access, ...clock, onLog })
+  const replica = await peer({ access, ...clock })
+  const [ask, post] = [askOf(send), postOf(send)]
+  const password = { grant_type: 'password', username: 'alice', password: passwordOf('alice') }
+  const scope = 'repository:team/a:pull,push'
+
+  const byGet = refreshIn(await ask('alice'))!
+  const byPost = refreshIn(await post({ ...password, access_type: 'offline' }))!
+  t.ok(byGet && byPost)
+  t.equal(refreshIn(await post(password)), undefined, 'nobody asked for one')
+  t.equal(refreshIn(await send('GET', '/v2/token', { headers: basic('alice', passwordOf('alice')) })), undefined)
+  t.equal(refreshIn(await ask(undefined, 'repository:public/a:pull')), undefined, 'who has not logged in')
+
+  const use = (refresh: string, at: Send = send) =>
+    postOf(at)({ grant_type: 'refresh_token', refresh_token: refresh, scope })
+  for (const refresh of [byGet, byPost, byGet]) {
+    const answer = await use(refresh)
+    t.match(parse(answer), { scope, expires_in: 300, refresh_token: undefined })
+    await withToken(send, answer).pushImage('team/a', 'v1')
+  }
+  t.match(parse(await use(byGet, replica.send)), { scope }, 'every replica takes it')
+  t.match(events.at(-1), { user: 'alice' })
+  const secret = await post({ grant_type: 'refresh_token', refresh_token: byGet, scope: 'repository:secret:pull' })
+  t.equal(parse(secret).scope, '', 'the policy decides each time')
+  const again = refreshIn(await post({ grant_type: 'refresh_token', refresh_token: byGet, access_type: 'offline' }))!
+  t.equal(claimsOf(again).exp, claimsOf(byGet).exp, 'one that was got with another lasts no longer')
+
+  const bearer = { authorization: `Bearer ${byGet}` }
+  told(t, await send('GET', '/v2/', { headers: bearer }), 401, {}, 'it is no bearer token')
+  const token = String(parse(await ask('alice', scope)).token)
+  for (const [what, wrong] of Object.entries({
+    'a bearer token': token,
+    'a forged one': `${byGet.slice(0, -4)}AAAA`,
+    'an unsigned one': `${Buffer.from('{"alg":"none"}').toString('base64url')}.${byGet.split('.')[1]}.`,
+    nonsense: 'x',
+    nothing: ''
+  })) {
+    told(t, await use(wrong), 401, { 'www-authenticate': BASIC }, what)
+  }
+
+  writeFileSync(access.htpasswdFile, `${await htpasswdOf('owner')}alice:${await hashPassword('another', 4)}\n`)
+  for (let tries = 0; tries < 100 && (await use(byGet)).status === 200; tries++) {
+    await new Promise(resolve => setTimeout(resolve, 100))
+  }
+  told(t, await use(byGet), 401, { 'www-authenticate': BASIC }, 'alice has another password')
+  const owner = refreshIn(await ask('owner'))!
+  now += 10 * DAY - 1000
+  told(t, await use(owner), 200, {}, 'until the last moment')
+  now += 1000
+  told(t, await use(owner), 401, {}, 'its time is over')
+})
+
+t.test('15.31: a refresh token is good no longer than the robot or the ID token that it was got with', async t => {
+  let now = Date.UTC(2026, 5)
+  const clock = { now: () => now }
+  const issuer = await openIdIssuer(clock.now)
+  t.teardown(() => issuer.close())
+  const oidc = `issuers:
+  - {issuer: '${issuer.url}', audience: registry.example.com, user: 'job:{repository}', required: {repository: acme/*}}`
+  const folder = t.testdir({ oidc, policy: "rules: [{users: ['*'], repositories: ['**'], actions: [pull]}]" })
+  const access = {
+    policyFile: join(folder, 'policy'),
+    anonymous: 'none' as const,
+    robots: true,
+    oidc: { file: join(folder, 'oidc'), leewayMs: 60_000 },
+    tokens: { ...TOKENS, refreshLifetimeMs: 10 * DAY }
+  }
+  const storage = createMemory(clock)
+  const robots = createRobots(storage)
+  const rights = { repositories: ['robots/*'], actions: ['push' as const], created: now }
+  const [revoked, short] = [makeToken(), makeToken()]
+  await robots.create(hashOf(revoked), { name: 'revoked', ...rights })
+  await robots.create(hashOf(short), { name: 'short', ...rights, expires: now + HOUR })
+  const { send } = await openRegistry(t, storage, { access, ...clock })
+  const get = async (password: string) =>
+    refreshIn(await send('GET', '/v2/token?offline_token=true', { headers: basic('u', password) }))!
+  const use = (refresh: string) =>
+    postOf(send)({ grant_type: 'refresh_token', refresh_token: refresh, scope: 'repository:robots/a:pull,push' })
+  const [first, second, job] = [await get(revoked), await get(short), await get(await issuer.token(jobs.github))]
+  t.strictSame(
+    [parse(await use(first)).scope, parse(await use(second)).scope, parse(await use(job)).scope],
+    ['repository:robots/a:push', 'repository:robots/a:push', 'repository:robots/a:pull']
+  )
+  await robots.revoke('revoked')
+  now += 10_000
+  told(t, await use(first), 401, {}, 'a robot that was revoked')
+  now += 290_000
+  told(t, await use(job), 401, {}, 'an ID token that has ended')
+  told(t, await use(second), 200, {}, 'a robot')
+  now += HOUR - 300_000
+  told(t, await use(second), 401, {}, 'a robot whose time is over')
+
+  const without = await openRegistry(t, createMemory(), { access: { ...access, tokens: TOKENS }, ...clock })
+  const answer = await postOf(without.send)({ grant_type: 'refresh_token', refresh_token: first })
+  told(t, answer, 401, {}, 'where there are none')
+})
+
+t.test('15.31: docker pulls without a login where all may pull, and logs in once to push', async t => {
+  const folder = t.testdir({})
+  const env = { AUTH_HTPASSWD_FILE: join(folder, 'users'), AUTH_ANONYMOUS: 'pull', PORT: '0' }
+  writeFileSync(env.AUTH_HTPASSWD_FILE, await htpasswdOf('alice'))
+  const { access } = loadConfig(env)
+  const lines: string[] = []
+  const { app, wire } = await openRegistry(t, createMemory(), { access, onLog: line => lines.push(String(line.msg)) })
+  const { send } = await wire()
+  const { port } = app.server.address() as AddressInfo
+  t.ok(
+    lines.some(line => /^AUTH_TOKEN_ISSUER is not set: .* EXTERNAL_URL/.test(line)),
+    'the log says so'
+  )
+  const realm = `http://localhost:${port}/v2/token`
+
+  // As docker does it: the base first, then a token of nobody's for what it wants, then that.
+  const asked = challengeIn(await send('GET', '/v2/'))!
+  t.strictSame(asked, { realm, service: 'marina-distribution' })
+  const tokenOf = async (query: string, headers = {}) =>
+    parse(await send('GET', `/v2/token?service=${asked.service}&${query}`, { headers }))
+  const { token: nobodys } = await tokenOf('scope=repository:team/app:pull')
+  const docker = withHeaders(send, { authorization: `Bearer ${nobodys}` })
+  told(t, await docker.get('/v2/team/app/manifests/v1'), 404, {}, 'a pull without a login')
+
+  const login = await tokenOf('account=alice&client_id=docker&offline_token=true', basic('alice', passwordOf('alice')))
+  told(t, await withHeaders(send, { authorization: `Bearer ${login.token}` }).get('/v2/'), 200, {}, 'docker login')
+  const identity = String(login.refresh_token)
+  keepSecret(identity)
+  const pushing = createClient(
+    withTokens(send, async ({ scope = '' }) =>
+      String(parse(await postOf(send)({ grant_type: 'refresh_token', refresh_token: identity, scope })).access_token)
+    )
+  )
+  await pushing.pushImage('team/app', 'v1')
+  told(t, await docker.get('/v2/team/app/manifests/v1'), 200, {}, 'the image, without a login')
+  await clientOf(send, 'alice').pushImage('team/app', 'v2')
+
+  const proxied = [{ 'x-forwarded-for': '192.0.2.1' }, { via: '1.1 proxy' }, { host: 'registry.example.com' }]
+  for (const headers of proxied) {
+    const answer = await send('GET', '/v2/', { headers })
+    told(t, answer, 401, { 'www-authenticate': BASIC }, `behind a proxy: ${Object.keys(headers)}`)
+  }
+  const trusting = await openRegistry(t, createMemory(), { access, trustProxy: true })
+  const headers = { 'x-forwarded-proto': 'https', 'x-forwarded-host': 'r.example.com', 'x-forwarded-for': '192.0.2.1' }
+  t.match(challengeIn(await trusting.send('GET', '/v2/', { headers })), { realm: 'https://r.example.com/v2/token' })
+  const external = await openRegistry(t, createMemory(), { access, externalUrl: 'https://r.example.com' })
+  t.match(challengeIn(await external.send('GET', '/v2/')), { realm: 'https://r.example.com/v2/token' })
 })
 
 t.test('15.37: a mount with a token that does not let pull its source', async t => {

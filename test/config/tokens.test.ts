@@ -38,10 +38,43 @@ t.test('tokens: what is set', async t => {
     realm: undefined,
     service: 'marina-distribution',
     leewayMs: 0,
-    lifetimeMs: 600_000
+    lifetimeMs: 600_000,
+    refreshLifetimeMs: 90 * 24 * 3600e3
   })
   t.equal(tokensOf({ AUTH_ANONYMOUS: 'pull' }), undefined)
 })
+
+t.test(
+  '15.31: where some may log in and all may pull, this registry issues tokens unless something else is said',
+  async t => {
+    const rule = (who: string) => `rules:\n- {${who}, repositories: ['**'], actions: [pull]}`
+    const folder = t.testdir({ users: '', open: rule('anonymous: true'), closed: rule("users: ['*']") })
+    const at = (name: string) => join(folder, name)
+    const [users, open, closed] = [at('users'), at('open'), at('closed')]
+    const own = { service: 'marina-distribution', byDefault: true, refreshLifetimeMs: 60_000, lifetimeMs: 300_000 }
+    const pull = { AUTH_HTPASSWD_FILE: users, AUTH_ANONYMOUS: 'pull' }
+    const cases: [what: string, env: NodeJS.ProcessEnv, tokens: object | undefined][] = [
+      ['passwords, and pulling for all', pull, own],
+      ['robots, and pulling for all', { AUTH_ROBOT_TOKENS: 'true', AUTH_ANONYMOUS: 'pull' }, own],
+      ['a rule for all', { AUTH_HTPASSWD_FILE: users, AUTH_POLICY_FILE: open }, own],
+      ['no rule for all', { AUTH_HTPASSWD_FILE: users, AUTH_POLICY_FILE: closed }, undefined],
+      ['passwords alone', { AUTH_HTPASSWD_FILE: users }, undefined],
+      ['passwords for all', { AUTH_HTPASSWD_FILE: users, AUTH_ANONYMOUS: 'none' }, undefined],
+      ['nobody who could log in', { AUTH_ANONYMOUS: 'pull' }, undefined],
+      ['nothing may be written, so there are no keys', { ...pull, READ_ONLY: 'true' }, undefined],
+      ['no tokens', { ...pull, AUTH_TOKEN_ISSUER: 'none' }, undefined],
+      ['own tokens, asked for', { ...pull, AUTH_TOKEN_ISSUER: 'self' }, { byDefault: undefined }]
+    ]
+    for (const [what, env, tokens] of cases) {
+      const settings = loadConfig({ ...env, AUTH_TOKEN_REFRESH_LIFETIME: '1m' }).access?.tokens
+      if (tokens) t.match(settings, tokens, what)
+      else t.equal(settings, undefined, what)
+    }
+    t.match(problemsOf({ ...pull, AUTH_TOKEN_ISSUER: 'none', AUTH_TOKEN_REALM: REALM }), [
+      /^AUTH_TOKEN_REALM is set and AUTH_TOKEN_ISSUER is "none"; allowed: with another issuer$/
+    ])
+  }
+)
 
 t.test('tokens: what is missing or does not fit is one line', async t => {
   const folder = t.testdir({

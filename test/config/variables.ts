@@ -165,6 +165,13 @@ export function checks(files: Files): Record<VariableName, Check> {
       effect: 'access/own-tokens.test.ts',
       as: 'lifetimeMs'
     },
+    AUTH_TOKEN_REFRESH_LIFETIME: {
+      allowed: '30d',
+      refused: '1y',
+      with: SELF,
+      effect: 'access/own-tokens.test.ts',
+      as: 'refreshLifetimeMs'
+    },
     AUTH_OIDC_FILE: {
       allowed: files.issuers,
       refused: files.nonsense,

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { allWhole, imagePushes, pushAll, type Stored } from '../reliability/pushes.ts'
@@ -18,11 +18,21 @@ export interface Target {
 /** What the server may hold at most, in MiB, whatever it is sent. */
 const MEMORY_MIB = 250
 
+/** Makes the files that a server of this kind needs, in a folder of their own, and returns its variables. */
+export type Prepare = (folder: string) => Promise<Record<string, string>>
+
 /** Starts a server on a folder of its own below `folder`. */
-export async function startTarget(folder: string, name: string, { seed, seconds }: Pick<Target, 'seed' | 'seconds'>) {
+export async function startTarget(
+  folder: string,
+  name: string,
+  { seed, seconds }: Pick<Target, 'seed' | 'seconds'>,
+  prepare: Prepare = async () => ({})
+): Promise<Target> {
   const parent = join(folder, name)
+  const settings = join(folder, `${name}-settings`)
+  await mkdir(settings)
   const [storage, log] = [join(parent, 'registry'), join(folder, `${name}.log`)]
-  const server = await startServer({ storage, log })
+  const server = await startServer({ storage, log, env: await prepare(settings) })
   return { server, parent, storage, log, seed, seconds }
 }
 

@@ -24,13 +24,22 @@ const WRITES = ['writev']
 const CALLS = ['writev', 'writeFile', 'write', 'datasync', 'open', 'rename', 'link']
 
 /** Mostly small and odd, now and then longer than any buffer. */
-const piece = fc.oneof(fc.integer({ min: 1, max: 50 }), fc.integer({ min: 1, max: 70_000 }), fc.constant(65_536))
-const upload = fc.array(piece, { minLength: 1, maxLength: 40 })
+const piece = fc.oneof(
+  fc.integer({ min: 1, max: 50 }),
+  fc.integer({ min: 1, max: 70_000 }),
+  fc.integer({ min: 65_536, max: 400_000 })
+)
+const upload = fc.array(piece, { minLength: 1, maxLength: 60, size: 'max' })
 
 await withScratch(6, async (checks, { folder, storage, log }) => {
   const control = join(folder, 'fault.json')
   const preloaded = join(import.meta.dirname, 'faulty-disk.ts')
-  const env = { NODE_OPTIONS: `--import tsx --import ${preloaded}`, FAULTY_DISK: control, GC_INTERVAL: '0' }
+  const env = {
+    NODE_OPTIONS: `--import tsx --import ${preloaded}`,
+    FAULTY_DISK: control,
+    GC_INTERVAL: '0',
+    BUFFER_MEMORY: '8MiB'
+  }
   const server = await startServer({ storage, log, env })
   const client = createClient(overWire(() => server.url))
   const uploads = fc.sample(upload, { seed, numRuns: rounds * WIDTH })

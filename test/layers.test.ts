@@ -76,7 +76,7 @@ t.test('the AWS SDK is imported by the S3 driver alone', async t => {
 
 t.test('keys are spelled in one file', async t => {
   const prefixes =
-    /['"`](?:content|repositories|digests|catalog|ended|gc|system)\/|_blobs|_manifests|_tags\b|_tagged|_referrers/
+    /['"`](?:content|repositories|digests|catalog|claims|ended|gc|system)\/|_blobs|_manifests|_tags\b|_tagged|_referrers/
   const spelling = sources.filter(
     file => file !== 'src/registry/keys.ts' && prefixes.test(readFileSync(join(root, file), 'utf8'))
   )

@@ -20,10 +20,10 @@ const layout = new RegExp(
     `content/[0-9a-f]{2}/${uuid}`,
     `repositories/${component}(?:/${component})*/(?:${[
       `_blobs/${folder}/[0-9a-f]{16}\\.${uuid}\\.\\d+`,
-      `_manifests/${folder}/[0-9a-f]{12}\\.[0-9a-f]{16}`,
+      `_manifests/${folder}/[0-9a-f]{12}\\.[0-9a-f]{16}\\.\\d+`,
       `_tags/${tag}!/[0-9a-f]{12}\\.[0-9a-f]{16}\\.${flat}`,
       `_tagged/${folder}/${tag}\\.[0-9a-f]{16}`,
-      `_referrers/${folder}/${flat}\\.[0-9a-f]{16}`
+      `_referrers/${folder}/[0-9a-f]{32}\\.${flat}\\.[0-9a-f]{16}\\.\\d+`
     ].join('|')})`,
     'digests/sha(?:256/[0-9a-f]{2}/[0-9a-f]{64}|512/[0-9a-f]{2}/[0-9a-f]{128})',
     'catalog/[a-z0-9_!()]+',

@@ -291,3 +291,55 @@ t.test('15.9: what comes while a repository is counted counts once', async t => 
   refused(t, await push(registry, 'team/small', random(1.5 * KIB)), 403, 'DENIED', 'all of them count')
   told(t, await push(registry, 'team/small', random(KIB)), 201, {}, 'none counts twice')
 })
+
+t.test('15.9: whatever requests do, no more is let in than fits, and all room is given back', async t => {
+  const step = fc.record({
+    room: fc.nat(5),
+    call: fc.constantFrom('need', 'need', 'need', 'keep', 'added', 'release'),
+    bytes: fc.nat(600)
+  })
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 60 }), async steps => {
+      const quota = createQuota({
+        storage: createMemory(),
+        rules: [{ pattern: 'a', bytes: 1000 }],
+        log: LOG,
+        expiryMs: 1000,
+        steady: () => 0
+      })
+      await quota.admit('a')
+      const held = new Map<number, number>()
+      const sum = () => [...held.values()].reduce((all, bytes) => all + bytes, 0)
+      let stored = 0
+      for (const { room, call, bytes } of steps) {
+        // A session has the same room with each request.
+        const asked = quota.room('a', `session ${room}`)!
+        const before = held.get(room) ?? 0
+        if (call === 'need') {
+          const fits = bytes <= before || stored + sum() + bytes - before <= 1000
+          try {
+            await asked.need(bytes)
+            if (!fits) return false
+            held.set(room, Math.max(before, bytes))
+          } catch (error) {
+            if (fits) throw error
+          }
+        } else if (call === 'keep') {
+          asked.keep(bytes)
+          held.set(room, Math.min(before, bytes))
+        } else {
+          if (call === 'added') stored += before
+          if (call === 'added') asked.added('blob', parseDigest(digestOf(random(4))))
+          else asked.release()
+          held.set(room, 0)
+        }
+        if (stored + sum() > 1000) return false
+      }
+      for (const room of held.keys()) quota.room('a', `session ${room}`)!.release()
+      const left = 1000 - stored
+      if (left > 0) await quota.room('a')!.need(left)
+      return true
+    })
+  )
+  t.pass('in every order')
+})

@@ -13,12 +13,13 @@ import { createProgressBar } from '../src/cli/progress.ts'
 import { addRepository } from '../src/cli/repository.ts'
 import { UsageError } from '../src/cli/store.ts'
 import { refuseUnknownCommand } from '../src/cli/unknown-command.ts'
+import { addUploads } from '../src/cli/uploads.ts'
 import { addVerify } from '../src/cli/verify.ts'
 import { addWhy } from '../src/cli/why.ts'
 import { variableNames, variablesText } from '../src/config/schema.ts'
 import { type Digest, digestBytes } from '../src/registry/digest.ts'
 import { type CollectProgress, createCollector } from '../src/registry/gc.ts'
-import { contentKey, GC_LEASE, linksOf, parseLink, taggedOf } from '../src/registry/keys.ts'
+import { contentKey, endedKey, GC_LEASE, linksOf, parseLink, taggedOf } from '../src/registry/keys.ts'
 import { createRegistry } from '../src/registry/registry.ts'
 import { openFilesystem } from '../src/storage/filesystem.ts'
 import { bytesText, durationText } from '../src/units.ts'
@@ -34,7 +35,7 @@ const DAY = 24 * HOUR
 
 /** Runs a command in this process, on a folder. */
 const run = (t: Test, path: string, ...args: string[]): Promise<Outcome> =>
-  runCommand(t, [addGc, addWhy, addRepository, addVerify], { STORAGE_PATH: path }, ...args)
+  runCommand(t, [addGc, addWhy, addRepository, addUploads, addVerify], { STORAGE_PATH: path }, ...args)
 
 interface Folder extends Opened {
   path: string
@@ -513,4 +514,31 @@ t.test('commands beside a server, in processes of their own', async t => {
   })
   server.child.kill('SIGTERM')
   t.match(await server.ended, { code: 0 })
+})
+
+t.test('15.29: uploads list, uploads abort', async t => {
+  const folder = await openFolder(t)
+  const begin = async (id: string, bytes: string) => {
+    const source = (async function* () {
+      yield Buffer.from(bytes)
+    })()
+    await folder.storage.append(id, source, { key: `content/aa/${id}`, from: undefined, writer: 'w' })
+  }
+  await begin('first', 'a'.repeat(2048))
+  await folder.pass(HOUR)
+  await begin('second', 'b')
+  await begin('third', 'c')
+  const listed = await folder.run('uploads', 'list')
+  t.match(listed.out, /^first +2\.0 KiB, idle for 1\.0 h\n(second|third) +1 bytes, idle for .*\n.*\n$/)
+  const json = JSON.parse((await folder.run('uploads', 'list', '--json')).out)
+  t.match(json, [{ id: 'first', size: 2048, idleMs: Number }, { size: 1 }, { size: 1 }])
+
+  t.match(await folder.run('uploads', 'abort'), { code: 1, err: /nothing was named; allowed: / })
+  t.match(await folder.run('uploads', 'abort', 'fourth'), { code: 1, err: /there is no upload "fourth"/ })
+  t.match(await folder.run('uploads', 'abort', '--idle', 'long'), { code: 1, err: /--idle is "long"; allowed: / })
+  t.match(await folder.run('uploads', 'abort', '--idle', '30m'), { code: 0, out: '1 upload aborted, 2.0 KiB freed\n' })
+  t.match(await folder.run('uploads', 'abort', 'second'), { code: 0, out: '1 upload aborted, 1 bytes freed\n' })
+  t.match((await folder.run('uploads', 'list')).out, /^third [^\n]*\n$/)
+  const ended = JSON.parse((await folder.storage.get(endedKey('first')))!.bytes.toString())
+  t.match(ended, { digest: '' }, 'nobody goes on with it')
 })

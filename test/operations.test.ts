@@ -16,6 +16,7 @@ const DAY = 24 * 60 * 60 * 1000
 const blocks = [
   blocksToRun('docs/operations.md', 1, 'Operations'),
   blocksToRun('docs/operations.md', 3, 'How space comes back'),
+  blocksToRun('docs/operations.md', 1, 'When the disk is full'),
   blocksToRun('docs/operations.md', 2, 'Seeing that all is well'),
   blocksToRun('docs/operations.md', 1, 'Backup'),
   blocksToRun('docs/operations.md', 1, 'Restore')
@@ -59,6 +60,7 @@ t.test('the commands of docs/operations.md, as they are written, beside a regist
   const told: Record<string, RegExp> = {
     'export STORAGE_PATH': /^$/,
     'gc --dry-run': /^Nothing was changed\..*\nCollected:.*\nCollected:/s,
+    'uploads list': /^0 uploads aborted, 0 bytes freed\nCollected:/,
     why: /^manifest, written 2\.0 d ago\n {2}tagged v1\n/,
     'repository delete': /^team\/old is deleted: 1 manifests, 2 links to blobs\n$/,
     'verify --repair': /: nothing wrong\n$/,

@@ -8,6 +8,7 @@ import { addHtpasswd } from './htpasswd.ts'
 import { addPolicy } from './policy.ts'
 import { addRepository } from './repository.ts'
 import { addToken } from './token.ts'
+import { addUploads } from './uploads.ts'
 import { addVerify } from './verify.ts'
 import { addWhy } from './why.ts'
 
@@ -29,6 +30,7 @@ export function createProgram(serve: () => Promise<void>): Command {
   addWhy(program)
   addVerify(program)
   addRepository(program)
+  addUploads(program)
   addHtpasswd(program)
   addPolicy(program)
   addToken(program)

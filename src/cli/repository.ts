@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline/promises'
 import type { Command } from 'commander'
 import { RegistryError } from '../registry/errors.ts'
 import type { Report } from '../registry/gc/report.ts'
+import { isFull, StorageError } from '../storage/driver.ts'
 import { repositoryArgument } from './names.ts'
 import { CommandError, UsageError, withStore } from './store.ts'
 
@@ -70,7 +71,9 @@ async function removed(env: NodeJS.ProcessEnv, name: string, dryRun: boolean): P
     async ({ collector }) => {
       report = await collector.remove(name).catch(error => {
         if (error instanceof RegistryError) throw new CommandError(`there is no repository ${JSON.stringify(name)}`)
-        throw error
+        if (!(error instanceof StorageError) || dryRun) throw error
+        const room = isFull(error) ? 'free some room, and ' : ''
+        throw new CommandError(`${name} is deleted in part only: ${error.message}; ${room}run the command again`)
       })
     },
     { dryRun }

@@ -21,7 +21,9 @@ export function createEndings(storage: StorageDriver) {
     const key = endedKey(session)
     const bytes = Buffer.from(JSON.stringify({ ...ending, by: nonce() }))
     // In a power cut the requests that could contradict it are gone as well, and a commit never replaces content.
-    if (await storage.put(key, bytes, { ifAbsent: true, durable: false })) return true
+    // One that was cancelled is about to free its bytes.
+    const reserve = ending.content === ''
+    if (await storage.put(key, bytes, { ifAbsent: true, durable: false, reserve })) return true
     // A bucket says so of one's own as well, where the answer to a first try got lost.
     return (await storage.get(key))?.bytes.equals(bytes) ?? false
   }

@@ -1,4 +1,4 @@
-import type { StorageDriver } from '../storage/driver.ts'
+import { isFull, type StorageDriver } from '../storage/driver.ts'
 import type { Digest } from './digest.ts'
 import { RegistryError } from './errors.ts'
 import { createClock } from './gc/clock.ts'
@@ -16,6 +16,8 @@ import { findWhy, type Why } from './gc/why.ts'
 import { createOrphans } from './orphans.ts'
 import { matcherOf } from './patterns.ts'
 import type { Registry } from './registry.ts'
+
+const NO_ROOM = 'the store has no room for what a collection writes here: free some, and the next collection goes on'
 
 export interface CollectorOptions {
   storage: StorageDriver
@@ -88,14 +90,24 @@ export function createCollector(options: CollectorOptions) {
     onProgress?.({ stage: 'sessions', part: 0, position: '' })
     if (repository === undefined) await collectSessions(round)
     const total = onProgress ? await countRepositories(round, wanted) : 0
+    let contents = async (): Promise<void> => {
+      onProgress?.({ stage: 'contents', part: 0, position: '' })
+      if (repository === undefined) await collectContents(round)
+    }
     for await (const name of repositoryNames(round)) {
       if (!wanted(name)) continue
-      await collectRepository(round, name, untagged)
+      report.repositories++
+      if (!(await collectRepository(round, name, untagged))) {
+        // To take links is to write something, and there is no room for it: what is ripe gives some back.
+        await contents()
+        contents = async () => undefined
+        const done = await collectRepository(round, name, untagged)
+        if (!done) report.problems.push({ repository: name, message: NO_ROOM })
+      }
       onProgress?.({ stage: 'repositories', part: Math.min(1, report.repositories / total), position: name })
     }
     await collectCatalog(round, wanted)
-    onProgress?.({ stage: 'contents', part: 0, position: '' })
-    if (repository === undefined) await collectContents(round)
+    await contents()
     report.durationMs = Math.round(performance.now() - begun)
     return report
   }
@@ -115,18 +127,19 @@ export function createCollector(options: CollectorOptions) {
 
 export type Collector = ReturnType<typeof createCollector>
 
-/** Manifests first, so that in the same round goes what only they needed. */
-async function collectRepository(round: Round, name: string, untagged: boolean): Promise<void> {
-  round.report.repositories++
+/** Manifests first, so that in the same round goes what only they needed. False: the store has no room for it. */
+async function collectRepository(round: Round, name: string, untagged: boolean): Promise<boolean> {
   try {
     await collectManifests(round, name, untagged)
     await collectDangling(round, name)
     await collectLinks(round, name)
     await mendCatalog(round, name)
   } catch (error) {
+    if (isFull(error)) return false
     if (!(error instanceof RegistryError)) throw error
     round.report.problems.push({ repository: name, message: error.message })
   }
+  return true
 }
 
 async function countRepositories(round: Round, wanted: (name: string) => boolean): Promise<number> {

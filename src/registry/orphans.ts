@@ -1,4 +1,5 @@
-import { type StorageDriver, StorageError } from '../storage/driver.ts'
+import { isFull, type StorageDriver, StorageError } from '../storage/driver.ts'
+import type { Digest } from './digest.ts'
 import { orphanKey, parseFolderDigest, parseLink } from './keys.ts'
 import { parallel } from './parallel.ts'
 
@@ -26,12 +27,39 @@ export function createOrphans({ storage, graceMs, now = () => performance.now() 
     const lost = new Map(links.map(key => [parseLink(key).content, parseFolderDigest(key)]))
     for (let tries = 1; ; tries++) {
       const begun = now()
-      await parallel([...lost], WIDTH, ([content, digest]) => storage.put(orphanKey(content), Buffer.from(digest)))
+      const told = new Set<string>()
+      try {
+        await parallel([...lost], WIDTH, ([content, digest]) =>
+          tell(content, digest).then(() => void told.add(content))
+        )
+      } catch (error) {
+        if (!isFull(error) || links.length === 1) throw error
+        return unlinkOneByOne(links, told, () => now() - begun <= graceMs / 4)
+      }
       // An entry must still be young when the link goes (docs/storage.md, "Collecting"): if we were held up, once more.
       if (now() - begun <= graceMs / 4) break
       if (tries === TRIES) throw new StorageError('unavailable', `the store takes too long to write ${lost.size} keys`)
     }
     await storage.delete(links)
+  }
+
+  const tell = (content: string, digest: Digest): Promise<boolean> =>
+    storage.put(orphanKey(content), Buffer.from(digest), { reserve: true })
+
+  /**
+   * Where there is no room for all entries at once. A link that goes gives back about what its entry takes, so those go
+   * first whose entry there was room for, and then one after the other.
+   *
+   * @param areYoung whether the entries of `told` still count
+   */
+  async function unlinkOneByOne(
+    links: readonly string[],
+    told: ReadonlySet<string>,
+    areYoung: () => boolean
+  ): Promise<void> {
+    const first = new Set(areYoung() ? links.filter(key => told.has(parseLink(key).content)) : [])
+    if (first.size > 0) await storage.delete([...first])
+    for (const key of links) if (!first.has(key)) await unlink([key])
   }
 
   /** Whether content has lost a link, so that a collector may take it. */

@@ -1,4 +1,4 @@
-import { type StorageDriver, StorageError, type UploadState } from '../storage/driver.ts'
+import { isFull, type StorageDriver, StorageError, type UploadState } from '../storage/driver.ts'
 import { type Admission, admitted, type Room } from './admission.ts'
 import type { Blobs } from './blobs.ts'
 import { type Algorithm, algorithmOf, type Digest, digestBytes } from './digest.ts'
@@ -25,6 +25,15 @@ export interface UploadStatus {
   session: string
   /** Bytes stored. */
   size: number
+}
+
+/** As operators see it. */
+export interface OpenUpload {
+  /** The UUID that the session's name begins with. */
+  id: string
+  /** Bytes stored. */
+  size: number
+  idleMs: number
 }
 
 export interface UploadOptions {
@@ -202,6 +211,25 @@ export function createUploads(options: UploadOptions) {
     return expired
   }
 
+  /** Uploads that have bytes in the store and have not ended, the longest idle first. */
+  async function list(): Promise<OpenUpload[]> {
+    const found: OpenUpload[] = []
+    for await (const { id, ageMs } of storage.listUploads()) {
+      found.push({ id, size: (await storage.upload(id))?.size ?? 0, idleMs: Math.round(ageMs) })
+    }
+    return found.sort((a, b) => b.idleMs - a.idleMs)
+  }
+
+  /** Ends an upload for an operator, whoever began it, and frees its room. */
+  async function discard(id: string): Promise<void> {
+    // Whoever ended it before has told how.
+    await endings.leave(id, NO_BLOB).catch(error => {
+      if (!isFull(error)) throw error // what it frees counts for more than that its name is void
+    })
+    hashes.forget(id)
+    await storage.abort(id)
+  }
+
   /** What a session that has not ended has so far. Throws `upload-unknown`. */
   async function open(session: Session): Promise<UploadState | undefined> {
     const [state, ending] = await Promise.all([storage.upload(session.id), endings.find(session.id)])
@@ -283,7 +311,7 @@ export function createUploads(options: UploadOptions) {
     return write(session, from, chunk, true, room) // a blob of no bytes
   }
 
-  return { start, status, append, finish, single, cancel, expire }
+  return { start, status, append, finish, single, cancel, expire, open: list, discard }
 }
 
 export type Uploads = ReturnType<typeof createUploads>

@@ -45,6 +45,11 @@ export interface PutOptions {
   ifAbsent?: boolean
   /** `false`: the object may be lost, or come back empty, in a power cut. Default `true`. */
   durable?: boolean
+  /**
+   * What is going to free room depends on this small object: where there is none left it may take what the store keeps
+   * for that, if it keeps any. Default `false`.
+   */
+  reserve?: boolean
 }
 
 export interface ListOptions {
@@ -148,6 +153,8 @@ export interface UploadStore {
    * Adds the source's bytes and returns the new size; `from: undefined` begins the upload. The driver may hold on to
    * what the source gave until `append` ends: nobody may write over it before. What the source gave before it failed
    * is kept (whole bytes only) and the source's error thrown on. Durable when it resolves, unless `closing`.
+   * Where there is no room for all of it (`full`), the store gives the room of this append back as far as it can, since
+   * others need it; what was there before stays, and an upload that this append began is gone.
    * Throws `conflict` when the upload is not as `from` says, or another writer took it over meanwhile.
    */
   append(id: string, source: AsyncIterable<Uint8Array>, options: AppendOptions): Promise<number>
@@ -200,3 +207,6 @@ export class StorageError extends Error {
     this.advice = options.advice
   }
 }
+
+/** Whether the store had no room. */
+export const isFull = (error: unknown): boolean => error instanceof StorageError && error.fault === 'full'

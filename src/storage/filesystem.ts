@@ -5,6 +5,7 @@ import { type AppendOptions, type StorageDriver, StorageError } from './driver.t
 import { ignoreMissing, storageError, translated } from './filesystem/errors.ts'
 import { createFolders } from './filesystem/folders.ts'
 import { createObjects } from './filesystem/objects.ts'
+import { createReserve } from './filesystem/reserve.ts'
 import { openRoot, type Root, TEMPORARY, UPLOADS } from './filesystem/root.ts'
 import { createUploads, type FileUploads } from './filesystem/uploads.ts'
 
@@ -43,7 +44,9 @@ export async function openFilesystem(options: FilesystemOptions): Promise<Filesy
   const folders = createFolders(root)
   const buffers = createBuffers(bufferMemory)
   if (!readOnly) await prepare(root, folders.settle)
-  const objects = createObjects(root, folders, buffers)
+  const reserve = createReserve(root)
+  if (!readOnly) await reserve.fill()
+  const objects = createObjects(root, folders, buffers, reserve)
   const uploads = createUploads(root, folders, buffers)
   const sweeping = readOnly ? undefined : sweep(root).catch(() => undefined)
 
@@ -64,7 +67,7 @@ export async function openFilesystem(options: FilesystemOptions): Promise<Filesy
     abort: translated('abort', uploads.abort),
     listUploads: () => listingOf(uploads),
     close: async () => {
-      await sweeping
+      await Promise.all([sweeping, reserve.settled()])
     }
   }
 }

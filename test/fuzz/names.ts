@@ -30,6 +30,7 @@ const layout = new RegExp(
     'claims/[0-9a-f]{2}/[0-9a-f]{64}',
     `ended/[0-9a-f]{2}/${uuid}`,
     `gc/(?:lease|orphans/[0-9a-f]{2}/${uuid})`,
+    '\\.reserve/\\d',
     'system/[a-z-]+',
     `uploads/${uuid}/[\\w-]+\\.[\\w-]+\\.[rw]`
   ].join('|')})$`

@@ -25,7 +25,7 @@ import {
   taggedKey,
   tagKey
 } from '../../src/registry/keys.ts'
-import type { StorageDriver } from '../../src/storage/driver.ts'
+import { type StorageDriver, StorageError } from '../../src/storage/driver.ts'
 import { type Collecting, config, createCollecting, IMAGE_BYTES, image, LAYER, layer } from '../support/collecting.ts'
 import { descriptor, IMAGE, INDEX, indexOf, json } from '../support/images.ts'
 import { crash } from '../support/interleave.ts'
@@ -851,4 +851,66 @@ t.test('what a collection asks of the store: listings, and reads of small object
   for (const method of ['get', 'stat', 'put', 'upload']) t.equal(many.get(method), few.get(method), method)
   const pages = (many.get('list') ?? 0) - (few.get('list') ?? 0)
   t.ok(pages <= 4 * 3, `${pages} more pages of 1,000, of links, contents and tags`)
+})
+
+/** A store that has room for so many more keys, and then is full. */
+async function withRoom({ storage, keys }: Collecting, more: number) {
+  const used = new Set(await keys(''))
+  const most = used.size + more
+  const bounded: StorageDriver = {
+    ...storage,
+    put: async (key, bytes, options) => {
+      if (!used.has(key) && used.size >= most) throw new StorageError('full', `no room for ${key}`)
+      used.add(key)
+      return storage.put(key, bytes, options)
+    },
+    delete: async (keys, options) => {
+      await storage.delete(keys, options)
+      for (const key of keys) used.delete(key)
+    }
+  }
+  return bounded
+}
+
+t.test('15.5: a repository is deleted whole on a store that has room for one key', async t => {
+  for (const room of [1, 7, 100]) {
+    const world = createCollecting()
+    for (let number = 0; number < 20; number++) await world.pushBlob('app', Buffer.from(`layer ${number}`))
+    const storage = await withRoom(world, room)
+    const report = await world.collector({ storage }).remove('app')
+    t.equal(report.links, 20)
+    t.strictSame(await world.keys('repositories/'), [])
+    t.equal((await world.keys('gc/orphans/')).length, 20, 'each content has its entry')
+    await world.rounds(3)
+    t.strictSame(await world.keys('content/'), [])
+  }
+  const world = createCollecting()
+  for (const text of ['one', 'two']) await world.pushBlob('app', Buffer.from(text))
+  const { remove } = world.collector({ storage: await withRoom(world, 0) })
+  await t.rejects(remove('app'), /no room/)
+  t.equal((await world.keys('repositories/')).length, 2, 'links that no entry was written for stay')
+})
+
+t.test('15.5: a collection frees what is ripe where there is no room for anything', async t => {
+  const world = createCollecting()
+  await world.pushBlob('ripe', LAYER)
+  await world.rounds(1)
+  t.equal((await world.keys('gc/orphans/')).length, 1)
+  for (const name of ['before', 'zlast']) await world.pushBlob(name, Buffer.from(`unneeded in ${name}`))
+  world.pass(GRACE + 1)
+  const storage = await withRoom(world, 0)
+  const report = await world.collector({ storage }).collect()
+  t.match(report, { contents: 1, bytes: LAYER.length, links: 2, problems: [] }, 'and then goes on')
+  t.strictSame(await world.keys('repositories/'), [])
+
+  const stuck = createCollecting()
+  await stuck.pushBlob('app', LAYER)
+  stuck.pass(GRACE + 1)
+  const nothing = await stuck.collector({ storage: await withRoom(stuck, 0) }).collect()
+  t.match(nothing, { links: 0, problems: [{ repository: 'app', message: /no room/ }] })
+})
+
+t.test('15.5: a collector does without its lease on a full store', async t => {
+  const world = createCollecting()
+  t.equal(await withLease(await withRoom(world, 0), async () => 'collected'), 'collected')
 })

@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import { createBuffers } from '../../src/storage/buffers.ts'
 import { createFolderSync, createFolders } from '../../src/storage/filesystem/folders.ts'
 import { createObjects } from '../../src/storage/filesystem/objects.ts'
+import { createReserve } from '../../src/storage/filesystem/reserve.ts'
 import { openRoot, type Root } from '../../src/storage/filesystem/root.ts'
 import { createUploads } from '../../src/storage/filesystem/uploads.ts'
 
@@ -27,7 +28,7 @@ t.test('what was not found while the folder was away is looked for again when it
         await root.confirm(missing)
       }
     }
-    const objects = createObjects(returning, createFolders(returning), createBuffers(1024 * 1024))
+    const objects = createObjects(returning, createFolders(returning), createBuffers(1024 * 1024), createReserve(root))
     await objects.put('some/k', Buffer.from('x'))
     const whileAway = async <T>(look: () => Promise<T>): Promise<T> => {
       await leave()
@@ -58,7 +59,7 @@ t.test('a folder that goes while it is listed has not lost its keys', async t =>
           return stat
         }
       }
-      const objects = createObjects(leaving, createFolders(leaving), createBuffers(1024 * 1024))
+      const objects = createObjects(leaving, createFolders(leaving), createBuffers(1024 * 1024), createReserve(root))
       for (let key = 0; key < 5; key++) await objects.put(`some/${key}`, Buffer.from('x'))
       looks = 0
       await t.rejects(objects.list('some/', { ages: true }), { message: /is gone or was replaced/ }, moment)

@@ -2,7 +2,19 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readlinkSync } from 'node:fs'
-import { link, mkdir, mkdtemp, readdir, rename, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
+import {
+  link,
+  mkdir,
+  mkdtemp,
+  open as openFile,
+  readdir,
+  rename,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -14,6 +26,7 @@ import { storageError } from '../../src/storage/filesystem/errors.ts'
 import { merged } from '../../src/storage/filesystem/folder-names.ts'
 import { createFolderSync } from '../../src/storage/filesystem/folders.ts'
 import { createListing } from '../../src/storage/filesystem/listing.ts'
+import { createReserve } from '../../src/storage/filesystem/reserve.ts'
 import { openRoot } from '../../src/storage/filesystem/root.ts'
 import { writeSource } from '../../src/storage/filesystem/writing.ts'
 import { type FilesystemOptions, openFilesystem } from '../../src/storage/filesystem.ts'
@@ -64,7 +77,7 @@ t.test('opening', async t => {
   await t.test('makes the folder and says what it is', async t => {
     const path = join(await folder(t), 'new', 'folder')
     const driver = await openFilesystem({ path })
-    t.same((await readdir(path)).sort(), ['tmp', 'uploads'])
+    t.same((await readdir(path)).sort(), ['.reserve', 'tmp', 'uploads'])
     t.type(driver.local, 'boolean')
     t.type(driver.ignoresCase, 'boolean')
     await driver.close()
@@ -520,4 +533,75 @@ t.test('buffers', async t => {
       { numRuns: 50 }
     )
   })
+})
+
+const noRoom = (): Error => Object.assign(new Error('no room'), { code: 'ENOSPC' })
+
+/** Has each write to a file fail as on a disk that has so many bytes left, until the test ends. */
+async function fillDisk(t: Test, path: string, left: number): Promise<() => void> {
+  const handle = await openFile(path, 'r')
+  const kind = Object.getPrototypeOf(handle)
+  await handle.close()
+  const { writev } = kind
+  const empty = (): void => void Object.assign(kind, { writev })
+  t.teardown(empty)
+  kind.writev = async function (pieces: Uint8Array[], position: number) {
+    const bytes = Buffer.concat(pieces).subarray(0, left)
+    if (bytes.length === 0) throw noRoom()
+    left -= bytes.length
+    return writev.call(this, [bytes], position)
+  }
+  return empty
+}
+
+t.test('15.29: an append that finds no room gives back what it wrote', async t => {
+  const begun = await open(t)
+  const empty = await fillDisk(t, begun.path, 100)
+  const begin = { key: 'made', from: undefined, writer: 'one' }
+  await fault(t, 'full', begun.driver.append('new', only('x'.repeat(300)), begin))
+  t.equal(await begun.driver.upload('new'), undefined, 'all of it, where it began the upload')
+  t.same(await readdir(join(begun.path, 'uploads')), [])
+
+  empty()
+  const { path, driver } = await open(t)
+  await driver.append('u', only('acknowledged'), begin)
+  await fillDisk(t, path, 100)
+  const from = { size: 12, writer: 'one' }
+  await fault(t, 'full', driver.append('u', only('y'.repeat(300)), { ...begin, from, writer: 'two' }))
+  t.same(await driver.upload('u'), { size: 12, writer: 'two' }, 'what was acknowledged stays')
+})
+
+t.test('15.5: room is kept for deletions', async t => {
+  const { path, driver } = await open(t)
+  const root = await openRoot({ path, now: Date.now })
+  const reserve = createReserve(root)
+  const sizes = async () =>
+    Promise.all(
+      (await readdir(join(path, '.reserve'))).map(async name => (await stat(join(path, '.reserve', name))).size)
+    )
+  t.same(await sizes(), Array(8).fill(32 * 1024), 'from the start on')
+  t.same(await driver.list(''), [], 'it is no key')
+
+  /** Work that needs so many of the files to be gone. */
+  const needing = (most: number) => async () => {
+    if ((await sizes()).length > most) throw noRoom()
+    return 'done'
+  }
+  t.equal(await reserve.spend(needing(8)), 'done')
+  t.equal((await sizes()).length, 8, 'it is not taken while there is room')
+  const works = Array.from({ length: 10 }, () => reserve.spend(needing(0)))
+  t.same(await Promise.all(works), Array(10).fill('done'), 'several that find no room at once')
+  t.same(await sizes(), [])
+  await t.rejects(
+    reserve.spend(async () => Promise.reject(noRoom())),
+    { code: 'ENOSPC' },
+    'when there is no more'
+  )
+  await t.rejects(
+    reserve.spend(async () => Promise.reject(new Error('another'))),
+    /another/
+  )
+  await reserve.fill()
+  t.equal((await sizes()).length, 8)
+  await reserve.settled()
 })

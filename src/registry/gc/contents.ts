@@ -12,6 +12,7 @@ import {
 import { GONE } from '../orphans.ts'
 import { parallel } from '../parallel.ts'
 import { batches, chunksOf, entries, repositoryNames } from './listing.ts'
+import { pastFull } from './room.ts'
 import { type Round, WIDTH } from './round.ts'
 
 /** What else lies in the folder is not ours. */
@@ -93,7 +94,8 @@ async function take(round: Round, contents: string[], begun: number): Promise<vo
   // the entry young again: it goes a grace after the content, since some look at the content first and then for it.
   await parallel(going, WIDTH, async ({ content, note }) => {
     if (note !== '' && note !== GONE) await round.registry.blobs.dropHint(parseDigest(note), content)
-    await storage.put(orphanKey(content), Buffer.from(GONE))
+    // An entry that stays as it was is taken for the next time.
+    await pastFull(storage.put(orphanKey(content), Buffer.from(GONE), { reserve: true }))
   })
 }
 
@@ -129,6 +131,6 @@ async function mark({ storage, graceMs }: Round, contents: string[]): Promise<vo
     const stored = await storage.stat(contentKey(content))
     // Content of an open upload is not content yet: the upload is gone on with, or expires.
     if (!stored || stored.ageMs <= graceMs || (await storage.upload(content))) return
-    await storage.put(orphanKey(content), Buffer.alloc(0), { ifAbsent: true })
+    await pastFull(storage.put(orphanKey(content), Buffer.alloc(0), { ifAbsent: true }))
   })
 }

@@ -1,4 +1,4 @@
-import type { StorageDriver } from '../../storage/driver.ts'
+import { isFull, type StorageDriver } from '../../storage/driver.ts'
 import { GC_LEASE } from '../keys.ts'
 
 /** A lease that was not renewed for this long is of a collector that died. */
@@ -10,8 +10,11 @@ const RENEW_MS = 60 * 1000
  * nothing more: collectors get along with each other, so here a key may be written over, and two may start at once.
  */
 export async function withLease<T>(storage: StorageDriver, work: () => Promise<T>): Promise<T | undefined> {
+  // A store without room is what a collection is for.
   const write = (options: { ifAbsent?: boolean } = {}): Promise<boolean> =>
-    storage.put(GC_LEASE, Buffer.alloc(0), { ...options, durable: false })
+    storage
+      .put(GC_LEASE, Buffer.alloc(0), { ...options, durable: false })
+      .catch(error => isFull(error) || Promise.reject(error))
   if (!(await write({ ifAbsent: true }))) {
     const lease = await storage.stat(GC_LEASE)
     if (lease && lease.ageMs <= LAPSE_MS) return undefined

@@ -12,12 +12,13 @@ import {
 } from '../keys.ts'
 import { parallel } from '../parallel.ts'
 import { batches, deleteAll, entries, grouped, PAGE } from './listing.ts'
+import { pastFull } from './room.ts'
 import { type Round, WIDTH } from './round.ts'
 
 /** Enters a repository into the catalog that holds something and is missing there, after a crash. */
 export async function mendCatalog({ storage, registry }: Round, name: string): Promise<void> {
   if (await storage.stat(catalogKey(name))) return
-  if (await registry.repositories.exists(name)) await registry.repositories.ensure(name, { always: true })
+  if (await registry.repositories.exists(name)) await pastFull(registry.repositories.ensure(name, { always: true }))
 }
 
 /** Takes repositories out of the catalog that hold nothing. */

@@ -30,6 +30,9 @@ export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 }
 
+/** Whether there was no room: blocks, inodes or a quota. */
+export const isFull = (error: unknown): boolean => FAULTS[codeOf(error) ?? ''] === 'full'
+
 /** Whether nothing is at that path: also where a part of the path is a file. */
 export function isMissing(error: unknown): boolean {
   const code = codeOf(error)

@@ -7,10 +7,11 @@ import { codeOf, ignoreMissing, isMissing } from './errors.ts'
 import type { Folders } from './folders.ts'
 import { createListing } from './listing.ts'
 import { createReading } from './reading.ts'
+import type { Reserve } from './reserve.ts'
 import { found, type Root, statFound } from './root.ts'
 
 /** Objects are files, at their keys' paths. A file is put in place whole and never written to afterwards. */
-export function createObjects(root: Root, folders: Folders, buffers: Buffers): ObjectStore {
+export function createObjects(root: Root, folders: Folders, buffers: Buffers, reserve: Reserve): ObjectStore {
   const reading = createReading(root, buffers)
   const { list } = createListing(root)
   return {
@@ -28,12 +29,20 @@ export function createObjects(root: Root, folders: Folders, buffers: Buffers): O
       const path = root.pathOf(key)
       return found(root, path, () => reading.body(path, range))
     },
-    put: (key, bytes, options = {}) => put(root, folders, root.pathOf(key), bytes, options),
+    put: async (key, bytes, options = {}) => {
+      const work = () => put(root, folders, root.pathOf(key), bytes, options)
+      if (options.reserve) return reserve.spend(work)
+      const written = await work()
+      reserve.keep()
+      return written
+    },
     delete: (keys, options = {}) => remove(root, folders, keys, options),
     list: (prefix, options = {}) => list(prefix, options),
     url: async () => undefined
   }
 }
+
+type Placing = Required<Pick<PutOptions, 'ifAbsent' | 'durable'>>
 
 async function put(
   root: Root,
@@ -54,7 +63,7 @@ async function place(
   folders: Folders,
   path: string,
   bytes: Uint8Array,
-  options: Required<PutOptions>
+  options: Placing
 ): Promise<boolean> {
   if (bytes.length === 0) {
     // A look costs a tenth of an attempt that fails.
@@ -82,7 +91,7 @@ async function placeWhole(
   folders: Folders,
   path: string,
   bytes: Uint8Array,
-  { ifAbsent, durable }: Required<PutOptions>
+  { ifAbsent, durable }: Placing
 ): Promise<boolean> {
   const temporary = await root.temporary()
   let moved = false

@@ -1,7 +1,7 @@
 import { link, mkdir, open, readdir, rename, rm, stat, statfs, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { StorageError } from '../driver.ts'
-import { codeOf, ignoreMissing } from './errors.ts'
+import { codeOf, ignoreMissing, isFull } from './errors.ts'
 
 /** `statfs` types of file systems on this machine's own disks or memory. Any other is taken for a network's. */
 const LOCAL_TYPES: Readonly<Record<string, ReadonlySet<number>>> = {
@@ -90,6 +90,17 @@ async function isFolder(path: string): Promise<boolean> {
 function unlessThere(error: unknown): undefined {
   if (codeOf(error) === 'EEXIST') return undefined
   throw error
+}
+
+/**
+ * What to take for true where there was no room to try it: a store that was opened before has been tried then, and it
+ * must open, since to delete something is what helps. Throws the error for any other fault and any other folder.
+ *
+ * @param made a folder of the root that is there once it was opened, its name in lower case
+ */
+export async function withoutRoom(root: string, made: string, error: unknown): Promise<Abilities> {
+  if (!(error instanceof StorageError) || !isFull(error.cause) || !(await isThere(join(root, made)))) throw error
+  return { local: await isLocal(root), ignoresCase: await isThere(join(root, made.toUpperCase())) }
 }
 
 const isThere = (path: string): Promise<boolean> =>

@@ -4,8 +4,8 @@ import { lstat, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { StorageError } from '../driver.ts'
 import { type Confine, checkKind, createConfine, strange } from './confinement.ts'
-import { ignoreMissing } from './errors.ts'
-import { type Abilities, attempt, probe, probeReading } from './probe.ts'
+import { ignoreMissing, isFull } from './errors.ts'
+import { type Abilities, attempt, probe, probeReading, withoutRoom } from './probe.ts'
 
 /** Two folders of the root are the driver's own; their names begin no key. */
 export const TEMPORARY = 'tmp'
@@ -50,7 +50,9 @@ export async function openRoot(options: RootOptions): Promise<Root> {
   let named = 0
   const newName = () => `${names}-${(named++).toString(36)}`
   await checkTop(path)
-  const abilities = options.readOnly ? await probeReading(path) : await probe(path, newName())
+  const abilities = options.readOnly
+    ? await probeReading(path)
+    : await probe(path, newName()).catch(error => withoutRoom(path, UPLOADS, error))
   const local = options.local ?? abilities.local
   const statAt = local ? statLocal : statAside
   const presence = local ? async () => statSync(path, { throwIfNoEntry: false }) : () => stat(path)
@@ -148,7 +150,10 @@ async function serverClock(temporary: () => string): Promise<() => number> {
       await rm(path, { force: true })
     }
   }
-  let offset = await measure()
+  let offset = await measure().catch(error => {
+    if (!isFull(error)) throw error
+    return 0 // without room for a file the two clocks are taken to agree, as they mostly do
+  })
   let measuredAt = performance.now()
   return () => {
     if (performance.now() - measuredAt > CLOCK_TRUST_MS) {

@@ -2,7 +2,7 @@ import { link, opendir, readdir, rename, rm, rmdir, unlink } from 'node:fs/promi
 import { dirname, join } from 'node:path'
 import type { Buffers } from '../buffers.ts'
 import type { AppendOptions, Committed, UploadState, UploadStore } from '../driver.ts'
-import { codeOf, ignoreMissing, isMissing } from './errors.ts'
+import { codeOf, ignoreMissing, isFull, isMissing } from './errors.ts'
 import type { Folders } from './folders.ts'
 import { type Root, statFound } from './root.ts'
 import { type Claim, conflict, createSessions, isAs, type Session, type Sessions } from './sessions.ts'
@@ -52,15 +52,21 @@ async function append(
   let written: Written
   try {
     written = await writeSource(claim.handle, claim.size, source, share, watch)
-    await claim.handle.datasync()
+    await claim.handle.datasync().catch(error => {
+      if (!isFull(error)) throw error
+      written.writeFailed ??= { error }
+    })
+    // Nobody was told of these bytes, and what others need most is the room that they take.
+    if (isFull(written.writeFailed?.error)) await claim.handle.truncate(claim.size).catch(() => undefined)
   } finally {
     share.end()
     await claim.handle.close()
   }
   const { writeFailed, ...appended } = written
   if (writeFailed || appended.sourceFailed) {
+    const holdsNothing = isFull(writeFailed?.error) && from === undefined
     // What led here counts for more than that the upload was lost meanwhile.
-    await endTurn(store, claim, false).catch(() => undefined)
+    await (holdsNothing ? end(claim.path) : endTurn(store, claim, false)).catch(() => undefined)
     if (writeFailed) throw writeFailed.error
   } else {
     await endTurn(store, claim, closing)

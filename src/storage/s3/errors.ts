@@ -82,6 +82,9 @@ export const isPassing = (error: unknown): boolean =>
   error.code !== 'NoSuchBucket' &&
   (isContended(error) || faultOf(error) === 'unavailable')
 
+/** There is no room, or no quota left. */
+export const isFull = (error: unknown): boolean => error instanceof RequestFailed && faultOf(error) === 'full'
+
 function faultOf({ code, status = 0 }: RequestFailed): StorageFault {
   if (FULL.has(code) || status === 507) return 'full'
   // A bucket that was there at the start is away, not empty: its objects must not look as if they were missing.

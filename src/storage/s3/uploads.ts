@@ -1,5 +1,6 @@
 import { type AppendOptions, type Committed, StorageError, type UploadState, type UploadStore } from '../driver.ts'
 import type { Bucket } from './bucket.ts'
+import { isFull } from './errors.ts'
 import { createHolding } from './holding.ts'
 import { pages } from './listing.ts'
 import { createMultiparts } from './multipart.ts'
@@ -69,11 +70,22 @@ export function createUploads({ bucket, writes, completions, budget, plan }: Upl
       }
       return { size: writing.size(), sourceFailed }
     } catch (error) {
-      throw await writing.failure(error)
+      const failure = await writing.failure(error)
+      // Nobody was told of a byte of it, and what others need most is the room that it takes.
+      if (isFull(failure) && options.from === undefined) await giveBack(id, writing.abandon).catch(() => undefined)
+      throw failure
     } finally {
       if (!kept) share.end()
       if (ticket) holding.settle(id, ticket)
     }
+  }
+
+  async function giveBack(id: string, abandon: () => Promise<void>): Promise<void> {
+    // A bucket without room may not even take the mark.
+    await abandon().catch(error => {
+      if (!isFull(error)) throw error
+    })
+    await abort(id)
   }
 
   /** @throws StorageError `conflict` when the upload is not as the caller saw it */
@@ -177,6 +189,7 @@ export function createUploads({ bucket, writes, completions, budget, plan }: Upl
       try {
         return await records.save(id, { ...stored.record, aborted: true }, stored)
       } catch (error) {
+        if (isFull(error)) return stored // to take it away frees room, and needs no mark while nobody else is at it
         if (!isConflict(error) || tries === ABORT_TRIES) throw error // else: somebody has just written
       }
     }

@@ -203,6 +203,11 @@ export function createWriting(tools: WritingTools, id: string, beginning: Beginn
       return { record, stored, memory, claimed }
     },
 
+    /** Marks the upload as aborted, for whoever takes it away. Throws `conflict` where somebody else has it. */
+    abandon: async (): Promise<void> => {
+      if (stored) await save({ aborted: true })
+    },
+
     /** To be thrown instead of an error that stopped it: whatever is on its way has ended. */
     failure: async (error: unknown): Promise<unknown> => {
       await settled().catch(() => undefined)

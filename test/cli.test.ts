@@ -533,9 +533,9 @@ t.test('15.29: uploads list, uploads abort', async t => {
   const json = JSON.parse((await folder.run('uploads', 'list', '--json')).out)
   t.match(json, [{ id: 'first', size: 2048, idleMs: Number }, { size: 1 }, { size: 1 }])
 
-  t.match(await folder.run('uploads', 'abort'), { code: 1, err: /nothing was named; allowed: / })
+  t.match(await folder.run('uploads', 'abort'), { code: 2, err: /nothing was named; allowed: / })
   t.match(await folder.run('uploads', 'abort', 'fourth'), { code: 1, err: /there is no upload "fourth"/ })
-  t.match(await folder.run('uploads', 'abort', '--idle', 'long'), { code: 1, err: /--idle is "long"; allowed: / })
+  t.match(await folder.run('uploads', 'abort', '--idle', 'long'), { code: 2, err: /--idle is "long"; allowed: / })
   t.match(await folder.run('uploads', 'abort', '--idle', '30m'), { code: 0, out: '1 upload aborted, 2.0 KiB freed\n' })
   t.match(await folder.run('uploads', 'abort', 'second'), { code: 0, out: '1 upload aborted, 1 bytes freed\n' })
   t.match((await folder.run('uploads', 'list')).out, /^third [^\n]*\n$/)

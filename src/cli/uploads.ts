@@ -9,6 +9,7 @@ const Idle = duration({ default: '', description: '' }, '0s', '365d')
 
 interface AbortOptions {
   idle?: string
+  json?: boolean
 }
 
 /** `uploads`: uploads that have begun and not ended, and the room that they take. */
@@ -24,6 +25,7 @@ export function addUploads(program: Command, env = process.env): void {
     .description('end uploads and free their room; whoever still sends to one has to begin anew')
     .argument('[id...]', 'as `uploads list` shows them')
     .option('--idle <duration>', 'all to which nothing was added for so long, as 1h')
+    .option('--json', 'the result as JSON')
     .action((ids: string[], options: AbortOptions) => abort(env, ids, options))
 }
 
@@ -39,7 +41,11 @@ async function list(env: NodeJS.ProcessEnv, json: boolean): Promise<void> {
   )
 }
 
-async function abort(env: NodeJS.ProcessEnv, ids: readonly string[], { idle }: AbortOptions): Promise<void> {
+async function abort(
+  env: NodeJS.ProcessEnv,
+  ids: readonly string[],
+  { idle, json = false }: AbortOptions
+): Promise<void> {
   if (ids.length === 0 && idle === undefined) {
     throw new UsageError('nothing was named; allowed: ids as `uploads list` shows them, or --idle with a duration')
   }
@@ -51,7 +57,8 @@ async function abort(env: NodeJS.ProcessEnv, ids: readonly string[], { idle }: A
     const going = open.filter(({ id, idleMs: ms }) => ids.includes(id) || (idleMs !== undefined && ms >= idleMs))
     for (const { id } of going) await registry.uploads.discard(id)
     const bytes = going.reduce((sum, { size }) => sum + size, 0)
-    console.log(`${going.length} ${going.length === 1 ? 'upload' : 'uploads'} aborted, ${bytesText(bytes)} freed`)
+    if (json) console.log(JSON.stringify({ aborted: going.map(({ id }) => id), bytes }))
+    else console.log(`${going.length} ${going.length === 1 ? 'upload' : 'uploads'} aborted, ${bytesText(bytes)} freed`)
   })
 }
 

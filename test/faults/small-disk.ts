@@ -110,7 +110,7 @@ async function emptied({ url, storage, filler }: SmallDisk, fillUp: (path: strin
   const command = (...args: string[]) => run(process.execPath, [program, ...args], { env })
   await command('uploads', 'list')
   await command('gc')
-  const { stdout } = await command('repository', 'delete', 'emptied')
+  const { stdout } = await command('repository', 'delete', 'emptied', '--yes')
   if (!/is deleted: 0 manifests, \d+ links/.test(stdout)) throw new Error(stdout)
   await command('gc')
   await rm(filler, { recursive: true })

@@ -74,12 +74,14 @@ await withScratch(15, async (checks, { folder }) => {
   }
   await symlink(join(top, 'node_modules'), join(fresh, 'node_modules'))
   let paths: string[] = []
+  let tarball = ''
   await check('15.23: packed from a fresh clone, it holds the program, its types and its documents', async () => {
     const args = ['pack', '--json', '--pack-destination', folder]
     const packed = await run('npm', args, { folder: fresh, env: process.env, seconds: 300 })
     const [{ filename, files, size }] = JSON.parse(packed.toString()) as [
       { filename: string; size: number; files: { path: string }[] }
     ]
+    tarball = join(folder, filename)
     paths = files.map(({ path }) => path)
     const others = paths.filter(
       path => !/^dist\/(src|plugins|routes)\/.+\.(js|d\.ts)$|^(docs|bench)\/[\w-]+\.(md|svg)$|^examples\//.test(path)
@@ -95,7 +97,7 @@ await withScratch(15, async (checks, { folder }) => {
     ])
     assert.ok(paths.includes('dist/src/cli.js') && paths.includes('dist/src/index.d.ts'))
     await writeFile(join(project, 'package.json'), JSON.stringify({ name: 'project', private: true, type: 'module' }))
-    await shell('npm', 'install', '--silent', join(folder, filename), ...runners)
+    await shell('npm', 'install', '--silent', tarball, ...runners)
     return `${files.length} files, ${Math.round(size / 1024)} KiB`
   })
   await check('15.23: what its documents point to is in the package', async () => {
@@ -123,11 +125,11 @@ await withScratch(15, async (checks, { folder }) => {
     return undefined
   })
   await check('publint finds nothing', async () => {
-    await run('npx', ['publint', '--strict'], { folder: top, env: process.env })
+    await run('npx', ['publint', 'run', tarball, '--strict'], { folder: top, env: process.env })
     return undefined
   })
   await check('its types are found by every kind of import', async () => {
-    const args = ['attw', '--pack', '.', '--profile', 'esm-only', '--no-emoji', '--no-color']
+    const args = ['attw', tarball, '--profile', 'esm-only', '--no-emoji', '--no-color']
     await run('npx', args, { folder: top, env: process.env })
     return undefined
   })

@@ -12,6 +12,7 @@ import { fuzzManifests } from './manifests.ts'
 import { fuzzNames } from './names.ts'
 import { fuzzPatterns, preparePatterns } from './patterns.ts'
 import { EXPLAINED, fuzzPlanted } from './planted.ts'
+import { fuzzReferrers } from './referrers.ts'
 import { checkUnharmed, type Prepare, startTarget, type Target } from './target.ts'
 import { fuzzUploads, prepareUploads } from './uploads.ts'
 
@@ -32,6 +33,7 @@ const parts: Record<string, Part> = {
   patterns: { what: 'names that every pattern has to look through', run: fuzzPatterns, prepare: preparePatterns },
   logins: { what: 'right logins at once, and guesses beside them', run: fuzzLogins, prepare: prepareLogins },
   uploads: { what: 'uploads in every way, by two users, below a quota', run: fuzzUploads, prepare: prepareUploads },
+  referrers: { what: 'referrers with annotations of any size', run: fuzzReferrers },
   planted: { what: 'links, FIFOs and devices in the folder', run: fuzzPlanted, explained: EXPLAINED }
 }
 

@@ -7,6 +7,8 @@ import { watchOthers } from './others.ts'
 import { fuzz, type Target } from './target.ts'
 
 const USERS = 40
+/** Of bcrypt: a check takes some ms, so that several wait for each other and a round is short. */
+const COST = 7
 const PASSWORD = 'the same for all'
 
 const POLICY = `
@@ -16,7 +18,7 @@ rules:
 `
 
 export async function prepareLogins(folder: string): Promise<Record<string, string>> {
-  const hash = await hashPassword(PASSWORD)
+  const hash = await hashPassword(PASSWORD, COST)
   const lines = Array.from({ length: USERS }, (_, number) => `user-${number}:${hash}\n`)
   await writeFile(join(folder, 'users'), lines.join(''))
   await writeFile(join(folder, 'policy.yaml'), POLICY)

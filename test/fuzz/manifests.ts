@@ -6,6 +6,8 @@ import { fuzz, type Target } from './target.ts'
 
 const IMAGE = 'application/vnd.oci.image.manifest.v1+json'
 const INDEX = 'application/vnd.oci.image.index.v1+json'
+/** Default of MANIFEST_REFERENCES_MAX. */
+const REFERENCES_MAX = 5000
 const MANIFEST_MAX = 4 * 1024 * 1024
 
 const digest = (at: number): string => `sha256:${at.toString(16).padStart(64, '0')}`
@@ -58,7 +60,8 @@ const long = fc
     const body = image
       ? `{"schemaVersion":2,"config":${descriptor(0)},"layers":[${entries}]}`
       : index(`"manifests":[${entries}]`)
-    return { body: Buffer.from(body), type: image ? IMAGE : INDEX, right: image || bad ? [400] : [201] }
+    const tooMany = !same && count > REFERENCES_MAX
+    return { body: Buffer.from(body), type: image ? IMAGE : INDEX, right: image || bad || tooMany ? [400] : [201] }
   })
 
 const wide = fc

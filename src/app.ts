@@ -4,6 +4,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import type { Authorize } from '../plugins/authorize.ts'
 import connections from '../plugins/connections.ts'
 import errors, { frameworkErrors, onClientError, refuseConnection } from '../plugins/errors.ts'
+import front from '../plugins/front.ts'
 import openapi from '../plugins/openapi.ts'
 import requestHead from '../plugins/request-head.ts'
 import requestId from '../plugins/request-id.ts'
@@ -80,6 +81,7 @@ export async function buildApp(config: Config, options: BuildOptions = {}): Prom
   if (config.tls) await app.register(tlsRenewal, { tls: config.tls, endsAt: measured?.certificateEndsAt, now })
   const tracing = config.otlp && (await loadTracing())(config.otlp)
   if (tracing) app.addHook('onClose', () => tracing.close())
+  await app.register(front)
   if (config.openapiEnabled) {
     await app.register(openapi, { title: 'marina-distribution', version, perAddress: config.limits?.perAddress })
   }

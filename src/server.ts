@@ -3,6 +3,7 @@ import { reportAnonymousWrites } from './anonymous-writes.ts'
 import { processMetrics } from './app.ts'
 import { registryNote } from './config/registry-report.ts'
 import { type Config, configWarnings, loadConfig } from './config.ts'
+import { foreignLayout } from './foreign-layout.ts'
 import { listen, listenForMonitors } from './listening.ts'
 import { createMonitor } from './monitor.ts'
 import type { RegistryLog } from './registry/log.ts'
@@ -18,7 +19,9 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   // Other programs that fork, such as process managers, have workers of their own.
   if (cluster.isWorker && env[WORKER_SLOT] !== undefined)
     return (await import('./workers/worker.ts')).serveAsWorker(config, env)
+  const foreign = await foreignLayout(config)
   const report = (log: RegistryLog): void => {
+    if (foreign !== undefined) log.warn({}, foreign)
     const note = registryNote(env)
     if (note !== undefined) log.info({}, note)
     for (const warning of configWarnings(env)) log.warn({}, warning)

@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFileSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { chownSync, copyFileSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
@@ -12,6 +12,7 @@ import { createProgram } from '../src/cli/program.ts'
 import { createProgressBar } from '../src/cli/progress.ts'
 import { addRepository } from '../src/cli/repository.ts'
 import { UsageError } from '../src/cli/store.ts'
+import { addToken } from '../src/cli/token.ts'
 import { refuseUnknownCommand } from '../src/cli/unknown-command.ts'
 import { addUploads } from '../src/cli/uploads.ts'
 import { addVerify } from '../src/cli/verify.ts'
@@ -333,7 +334,7 @@ t.test('15.24: every command that prints has --json, and every option and comman
   }
   t.strictSame(complete('con'), ['config'])
   t.strictSame(complete('config', ''), ['check', 'print', '--help'])
-  t.strictSame(complete('repository', 'delete', '--'), ['--dry-run', '--yes', '--json', '--help'])
+  t.strictSame(complete('repository', 'delete', '--'), ['--dry-run', '--yes', '--force', '--json', '--help'])
   for (const command of leaves(program)) {
     for (const { long } of command.options) {
       for (const shell of ['bash', 'zsh'] as const) t.match(completionScript(program, shell), long!, `${shell} ${long}`)
@@ -471,6 +472,95 @@ async function listening(seen: { out: string }): Promise<Client> {
     await new Promise(resolve => setTimeout(resolve, 20))
   }
 }
+
+t.test('15.16: READ_ONLY and DELETE_ENABLED=false bind the commands too', async t => {
+  const { path, pushImage, files } = await openFolder(t)
+  await pushImage('app', 'v1')
+  const before = files()
+  const with_ = (env: NodeJS.ProcessEnv, ...args: string[]): Promise<Outcome> =>
+    runCommand(t, [addGc, addRepository, addVerify, addToken], { STORAGE_PATH: path, ...env }, ...args)
+  const create = ['token', 'create', '--name', 'ci', '--repository', '**']
+  for (const [env, line, commands] of [
+    [
+      { READ_ONLY: 'true' },
+      'READ_ONLY is true, and this would change the registry; allowed: with --force',
+      [
+        ['gc'],
+        ['gc', '--untagged'],
+        ['verify', '--repair'],
+        ['repository', 'delete', 'app', '--yes'],
+        ['repository', 'delete', 'app'],
+        create
+      ]
+    ],
+    [
+      { DELETE_ENABLED: 'false' },
+      'DELETE_ENABLED is false, and this would delete manifests; allowed: with --force',
+      [
+        ['gc', '--untagged'],
+        ['repository', 'delete', 'app', '--yes'],
+        ['repository', 'delete', 'app']
+      ]
+    ]
+  ] as const) {
+    for (const args of commands) {
+      t.match(await with_(env, ...args), { code: 1, out: '', err: `CommandError: ${line}` }, args.join(' '))
+    }
+  }
+  t.strictSame(files(), before, 'nothing was changed')
+  for (const args of [
+    ['gc', '--dry-run'],
+    ['verify'],
+    ['repository', 'list'],
+    ['repository', 'delete', 'app', '--dry-run'],
+    ['token', 'list']
+  ]) {
+    t.match(await with_({ READ_ONLY: 'true', DELETE_ENABLED: 'false' }, ...args), { code: 0 }, args.join(' '))
+  }
+  t.strictSame(files(), before, 'what only reads writes nothing')
+  t.match(await with_({ DELETE_ENABLED: 'false' }, 'gc'), { code: 0 }, 'what nothing needs is no deletion')
+  t.match(await with_({ READ_ONLY: 'true' }, ...create, '--force'), { code: 0 })
+  t.match(await with_({ READ_ONLY: 'true' }, 'token', 'revoke', 'ci'), { code: 0 }, 'a right can always be taken away')
+  const forced = await with_(
+    { READ_ONLY: 'true', DELETE_ENABLED: 'false' },
+    'repository',
+    'delete',
+    'app',
+    '--yes',
+    '--force'
+  )
+  t.match(forced, { code: 0, out: /^app is deleted/ })
+})
+
+t.test(
+  "15.15: commands of root leave nothing that the folder's owner can't change",
+  { skip: process.getuid?.() === 0 ? false : 'only root can become somebody else' },
+  async t => {
+    const owner = 10001
+    const path = mkdtempSync(join(tmpdir(), 'marina-cli-'))
+    t.teardown(() => rmSync(path, { recursive: true, force: true }))
+    const registry = await openRegistry(t, await openFilesystem({ path }), { gcIntervalMs: 0 })
+    await registry.pushImage('app', 'v1')
+    await registry.pushImage('gone', 'v1')
+    await age(path, 3 * DAY)
+    const everything = (): string[] => [
+      path,
+      ...readdirSync(path, { recursive: true, encoding: 'utf8' }).map(name => join(path, name))
+    ]
+    for (const name of everything()) chownSync(name, owner, owner)
+    const token = ['token', 'create', '--name', 'ci', '--repository', '**']
+    for (const args of [
+      ['repository', 'delete', 'gone', '--yes'],
+      ['gc', '--untagged'],
+      ['verify', '--repair'],
+      token
+    ]) {
+      t.match(await start(t, { STORAGE_PATH: path }, ...args).ended, { code: 0 }, args.join(' '))
+    }
+    const foreign = everything().filter(name => statSync(name).uid !== owner)
+    t.strictSame(foreign, [])
+  }
+)
 
 t.test('commands beside a server, in processes of their own', async t => {
   const path = mkdtempSync(join(tmpdir(), 'marina-cli-'))

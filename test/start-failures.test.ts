@@ -1,16 +1,22 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
 import { type AddressInfo, createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { addGc } from '../src/cli/gc.ts'
+import { addRepository } from '../src/cli/repository.ts'
+import { addToken } from '../src/cli/token.ts'
+import { addVerify } from '../src/cli/verify.ts'
 import { readTls } from '../src/config/tls.ts'
 import { loadConfig } from '../src/config.ts'
 import { listen } from '../src/listening.ts'
 import { build } from '../src/running.ts'
 import { attempt } from '../src/storage/filesystem/probe.ts'
 import { createAuthority } from './support/certificates.ts'
+import { type Client, createClient, overInject, parse } from './support/client.ts'
+import { runCommand } from './support/commands.ts'
 import { run } from './support/server.ts'
 
 /** Somebody else, where the tests run as root, whom no permission stops. */
@@ -240,3 +246,51 @@ t.test('15.20: each command that fails says why in one line', async t => {
     t.equal(running.out, '')
   }
 })
+
+t.test('15.16: READ_ONLY serves, and commands that only read work, where nothing can be written', async t => {
+  const path = join(scratch(t), 'registry')
+  const full = loadConfig({ LOG_LEVEL: 'silent', STORAGE_PATH: path, GC_INTERVAL: '0' })
+  const writable = await build(full, undefined)
+  const { digest, layer } = await pushed(createClient(overInject(writable)))
+  await writable.close()
+  const entries = readdirSync(path, { recursive: true, withFileTypes: true, encoding: 'utf8' })
+  for (const entry of entries) {
+    chmodSync(join(entry.parentPath ?? entry.path, entry.name), entry.isDirectory() ? 0o555 : 0o444)
+  }
+  chmodSync(path, 0o555)
+  t.teardown(() => {
+    if (isRoot) return
+    for (const entry of entries) chmodSync(join(entry.parentPath ?? entry.path, entry.name), 0o777)
+    chmodSync(path, 0o777)
+  })
+  await unprivileged(async () => {
+    const app = await build({ ...full, readOnly: true }, undefined)
+    const client = createClient(overInject(app))
+    t.equal((await app.inject('/readyz')).statusCode, 200)
+    t.equal((await client.getManifest('app', 'v1')).status, 200)
+    t.equal((await client.getManifest('app', digest)).status, 200)
+    for (const method of ['HEAD', 'GET'] as const) {
+      t.equal((await app.inject({ method, url: `/v2/app/blobs/${layer}` })).statusCode, 200, method)
+    }
+    for (const url of ['/v2/app/tags/list', '/v2/_catalog', `/v2/app/referrers/${digest}`]) {
+      t.equal((await app.inject(url)).statusCode, 200, url)
+    }
+    t.equal((await app.inject({ method: 'POST', url: '/v2/app/blobs/uploads/' })).statusCode, 405)
+    await app.close()
+    const env = { STORAGE_PATH: path, READ_ONLY: 'true' }
+    for (const args of [['verify'], ['gc', '--dry-run'], ['repository', 'list'], ['token', 'list']]) {
+      const outcome = await runCommand(t, [addVerify, addGc, addRepository, addToken], env, ...args)
+      t.match(outcome, { code: 0, err: '' }, args.join(' '))
+    }
+  })
+})
+
+/** Pushes an image of one layer. */
+async function pushed(client: Client): Promise<{ digest: string; layer: string }> {
+  const { digest } = await client.pushImage('app', 'v1')
+  const manifest = parse(await client.getManifest('app', 'v1')) as {
+    layers: { digest: string }[]
+    config: { digest: string }
+  }
+  return { digest, layer: manifest.layers[0]?.digest ?? manifest.config.digest }
+}

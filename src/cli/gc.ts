@@ -11,6 +11,7 @@ interface Options {
   untagged?: boolean
   repository?: string
   json?: boolean
+  force?: boolean
 }
 
 /** `gc`: one collection, beside servers that run. */
@@ -24,12 +25,13 @@ export function addGc(program: Command, env = process.env): void {
       '--repository <pattern>',
       'only the manifests and links of these repositories; * is any text without a slash, ** any text'
     )
+    .option('--force', 'also where READ_ONLY or DELETE_ENABLED=false forbids it')
     .option('--json', 'the report as JSON')
     .action((options: Options) => collect(env, options))
 }
 
 async function collect(env: NodeJS.ProcessEnv, options: Options): Promise<void> {
-  const { dryRun = false, untagged, json = false } = options
+  const { dryRun = false, untagged = false, json = false, force = false } = options
   const repository = patternOption(options.repository)
   await withStore(
     env,
@@ -46,7 +48,7 @@ async function collect(env: NodeJS.ProcessEnv, options: Options): Promise<void> 
       for (const { repository, message } of report.problems) console.error(`${repository}: ${message}`)
       if (report.problems.length > 0) process.exitCode = 1
     },
-    { dryRun }
+    { dryRun, deletes: untagged, force }
   )
 }
 

@@ -1,11 +1,12 @@
 import { once } from 'node:events'
 import { createInterface } from 'node:readline/promises'
 import type { Command } from 'commander'
+import { loadConfig } from '../config.ts'
 import { RegistryError } from '../registry/errors.ts'
 import type { Report } from '../registry/gc/report.ts'
 import { isFull, StorageError } from '../storage/driver.ts'
 import { repositoryArgument } from './names.ts'
-import { CommandError, UsageError, withStore } from './store.ts'
+import { CommandError, mustBeAllowed, UsageError, type Use, withStore } from './store.ts'
 
 /** Names that are read at once. */
 const PAGE = 1000
@@ -24,6 +25,7 @@ export function addRepository(program: Command, env = process.env): void {
     .argument('<name>')
     .option('--dry-run', 'delete nothing, report what would be deleted')
     .option('--yes', 'do not ask; needed where no terminal can ask')
+    .option('--force', 'also where READ_ONLY or DELETE_ENABLED=false forbids it')
     .option('--json', 'the result as JSON')
     .action((name: string, options: DeleteOptions) => remove(env, repositoryArgument(name), options))
 }
@@ -49,34 +51,37 @@ async function list(env: NodeJS.ProcessEnv, json: boolean): Promise<void> {
 interface DeleteOptions {
   dryRun?: boolean
   yes?: boolean
+  force?: boolean
   json?: boolean
 }
 
 async function remove(env: NodeJS.ProcessEnv, name: string, options: DeleteOptions): Promise<void> {
-  const { dryRun = false, yes = false, json = false } = options
+  const { dryRun = false, yes = false, force = false, json = false } = options
+  // Before anybody is asked.
+  if (!dryRun) mustBeAllowed(loadConfig(env), { deletes: true, force })
   if (!dryRun && !yes) {
     mustBeAsked()
-    await confirm(name, await removed(env, name, true))
+    await confirm(name, await removed(env, name, { dryRun: true }))
   }
-  const { manifests, links } = await removed(env, name, dryRun)
+  const { manifests, links } = await removed(env, name, { dryRun, deletes: true, force })
   if (json) console.log(JSON.stringify({ repository: name, dryRun, manifests, links }))
   else console.log(`${name} ${dryRun ? 'would be' : 'is'} deleted: ${countsText({ manifests, links })}`)
 }
 
 /** Deletes the repository, or with `dryRun` counts what would be deleted. */
-async function removed(env: NodeJS.ProcessEnv, name: string, dryRun: boolean): Promise<Report> {
+async function removed(env: NodeJS.ProcessEnv, name: string, use: Use): Promise<Report> {
   let report: Report | undefined
   await withStore(
     env,
     async ({ collector }) => {
       report = await collector.remove(name).catch(error => {
         if (error instanceof RegistryError) throw new CommandError(`there is no repository ${JSON.stringify(name)}`)
-        if (!(error instanceof StorageError) || dryRun) throw error
+        if (!(error instanceof StorageError) || use.dryRun) throw error
         const room = isFull(error) ? 'free some room, and ' : ''
         throw new CommandError(`${name} is deleted in part only: ${error.message}; ${room}run the command again`)
       })
     },
-    { dryRun }
+    use
   )
   return report!
 }

@@ -5,7 +5,7 @@ import { REVOKED_WITHIN_MS } from '../access/robots.ts'
 import { duration } from '../config/values.ts'
 import { REPOSITORY_PATTERN } from '../registry/patterns.ts'
 import { createRobots, isRobotName, type ListedRobot, type Robot } from '../registry/robots.ts'
-import { CommandError, UsageError, withStore } from './store.ts'
+import { CommandError, type Store, UsageError, withStore } from './store.ts'
 
 interface CreateOptions {
   name: string
@@ -13,6 +13,7 @@ interface CreateOptions {
   actions: string
   expires: string
   json?: boolean
+  force?: boolean
 }
 
 const ACTIONS = ['pull', 'push', 'delete'] as const
@@ -28,6 +29,7 @@ export function addToken(program: Command, env = process.env): void {
     .requiredOption('--repository <pattern...>', 'where it may do that: * is any text without a slash, ** any text')
     .option('--actions <actions>', 'what it may do: pull, push and delete, joined by commas', 'pull')
     .option('--expires <duration>', 'how long it is good, as 90d; or never', '90d')
+    .option('--force', 'also where READ_ONLY forbids it')
     .option('--json', 'the token and what it may do as JSON')
     .action((options: CreateOptions) => create(env, options))
   token
@@ -45,14 +47,15 @@ export function addToken(program: Command, env = process.env): void {
 
 async function create(env: NodeJS.ProcessEnv, options: CreateOptions): Promise<void> {
   const robot = robotOf(options, Date.now())
-  await withStore(env, async ({ storage }) => {
+  const make = async ({ storage }: Store): Promise<void> => {
     const token = makeToken()
     if (!(await createRobots(storage).create(hashOf(token), robot))) {
       throw new CommandError(`there is a token called ${robot.name}; revoke it first`)
     }
     console.log(options.json ? JSON.stringify({ token, ...withDates(robot) }) : token)
     console.error(`${robotText(robot)}. The token is kept nowhere: this is the only time that it is shown.`)
-  })
+  }
+  await withStore(env, make, { force: options.force })
   if (!/^(true|1|yes|on)$/i.test(env.AUTH_ROBOT_TOKENS?.trim() ?? '')) {
     console.error('Servers take it with AUTH_ROBOT_TOKENS=true.')
   }
@@ -94,11 +97,13 @@ async function list(env: NodeJS.ProcessEnv, json: boolean): Promise<void> {
 }
 
 async function revoke(env: NodeJS.ProcessEnv, name: string, json: boolean): Promise<void> {
-  await withStore(env, async ({ storage }) => {
+  const take = async ({ storage }: Store): Promise<void> => {
     if (!(await createRobots(storage).revoke(name))) throw new CommandError(`there is no token called ${name}`)
     if (json) console.log(JSON.stringify({ name, revoked: true, withinSeconds: REVOKED_WITHIN_MS / 1000 }))
     else console.log(`${name} is revoked: no server takes it after ${REVOKED_WITHIN_MS / 1000} s from now`)
-  })
+  }
+  // Nothing may keep an operator from taking rights away.
+  await withStore(env, take, { force: true })
 }
 
 const dateOf = (ms: number): string => new Date(ms).toISOString()

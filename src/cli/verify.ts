@@ -8,6 +8,7 @@ import { CommandError, withStore } from './store.ts'
 
 interface Options {
   repair?: boolean
+  force?: boolean
   json?: boolean
   repository?: string
   after?: string
@@ -19,6 +20,7 @@ export function addVerify(program: Command, env = process.env): void {
     .command('verify')
     .description('read every blob and look whether all keys fit together; exit code 1 if anything was wrong')
     .option('--repair', 'mend what has one right answer')
+    .option('--force', 'repair also where READ_ONLY forbids it')
     .option(
       '--repository <pattern>',
       'only these repositories and what they link; * is any text without a slash, ** any text'
@@ -27,7 +29,10 @@ export function addVerify(program: Command, env = process.env): void {
     .option('--json', 'one JSON object a line: each fault, then the report')
     .action((options: Options) => {
       patternOption(options.repository)
-      return withStore(env, ({ verifier }) => verify(verifier, options), { dryRun: !options.repair })
+      return withStore(env, ({ verifier }) => verify(verifier, options), {
+        dryRun: !options.repair,
+        force: options.force
+      })
     })
 }
 

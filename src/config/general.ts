@@ -68,12 +68,14 @@ export const generalVariables = {
   DELETE_ENABLED: boolean({
     setting: 'deleteEnabled',
     default: 'true',
-    description: 'Whether manifests, tags and blobs may be deleted.'
+    description:
+      'Whether manifests, tags and blobs may be deleted; `false` also binds `repository delete` and `gc --untagged` (`--force`).'
   }),
   READ_ONLY: boolean({
     setting: 'readOnly',
     default: 'false',
-    description: 'Whether everything that would change the registry is refused; nothing is collected then either.'
+    description:
+      'Whether everything that would change the registry is refused, commands too (`--force`); nothing is collected then, and a folder may be a read-only mount.'
   }),
   IMMUTABLE_TAGS: list(
     {

@@ -21,7 +21,7 @@ export interface StoredManifest {
 }
 
 /** The records of a manifest. */
-interface Records {
+interface Found {
   /** The key of the newest. */
   first: string | undefined
   /** What the newest one that can be read holds. */
@@ -32,7 +32,7 @@ interface Records {
   damaged: boolean
 }
 
-const NO_RECORDS: Records = { first: undefined, newest: undefined, ageMs: 0, damaged: false }
+const NO_RECORDS: Found = { first: undefined, newest: undefined, ageMs: 0, damaged: false }
 
 /** The records that a manifest is kept in: what was pushed, byte for byte, and never rewritten. */
 export function createRecords({ storage, cache, graceMs }: RecordOptions) {
@@ -43,7 +43,7 @@ export function createRecords({ storage, cache, graceMs }: RecordOptions) {
   const withAges: Look = prefix => storage.list(prefix, { ages: true })
 
   /** @param list asks for ages, unless another is given */
-  async function inspect(name: string, digest: Digest, list = withAges): Promise<Records> {
+  async function inspect(name: string, digest: Digest, list = withAges): Promise<Found> {
     const prefix = recordsOf(name, digest)
     let first: string | undefined
     let damaged = false
@@ -94,14 +94,14 @@ export function createRecords({ storage, cache, graceMs }: RecordOptions) {
   }
 
   /** Not so where a damaged one comes first: in time a collector takes all but the first. */
-  const isReliable = ({ newest, ageMs, damaged }: Records): boolean =>
+  const isReliable = ({ newest, ageMs, damaged }: Found): boolean =>
     newest !== undefined && ageMs < graceMs / 2 && !damaged
 
   /**
    * @param before those so far
    * @returns its key
    */
-  async function write(name: string, manifest: StoredManifest, before: Records): Promise<string> {
+  async function write(name: string, manifest: StoredManifest, before: Found): Promise<string> {
     const { digest, mediaType, bytes } = manifest
     const header = `${JSON.stringify({ mediaType })}\n`
     const seq = before.first === undefined ? 1 : parseRecordSeq(before.first) + 1
@@ -114,6 +114,8 @@ export function createRecords({ storage, cache, graceMs }: RecordOptions) {
 
   return { inspect, find, ensure, rely }
 }
+
+export type Records = ReturnType<typeof createRecords>
 
 /**
  * A record is one line of JSON, which tells the media type, and then the bytes that were pushed. Undefined for any other,

@@ -6,8 +6,9 @@ import { algorithmOf, type Digest, digestBytes, parseDigest } from './digest.ts'
 import { RegistryError } from './errors.ts'
 import { recordsOf } from './keys.ts'
 import { createRecords, type StoredManifest } from './manifest-records.ts'
-import { type Manifest, type ManifestReference, parseManifest, parsePushedManifest } from './manifest-schema.ts'
-import { isIndex, isManifest } from './media-types.ts'
+import { createReferences, type ReferenceRules } from './manifest-references.ts'
+import { type Manifest, parseManifest, parsePushedManifest } from './manifest-schema.ts'
+import { isIndex } from './media-types.ts'
 import type { Reference } from './names.ts'
 import { parallel } from './parallel.ts'
 import type { Referrers } from './referrers.ts'
@@ -15,13 +16,7 @@ import type { Repositories } from './repositories.ts'
 import type { Look } from './seen.ts'
 import type { Tags } from './tags.ts'
 
-/** Which references of a manifest may be missing: those of an index, none, or any. */
-export type Sparse = 'index' | 'none' | 'all'
-
-/** What becomes of a manifest with a descriptor whose size is not the stored one. */
-export type SizeCheck = 'strict' | 'warn'
-
-export interface ManifestOptions {
+export interface ManifestOptions extends ReferenceRules {
   storage: StorageDriver
   /** For readers; undefined: they ask the store. */
   look: Look | undefined
@@ -31,10 +26,6 @@ export interface ManifestOptions {
   repositories: Repositories
   cache: ObjectCache<StoredManifest>
   graceMs: number
-  sparse: Sparse
-  sizeCheck: SizeCheck
-  /** Most blobs and manifests that one manifest may name. */
-  referencesMax: number
   /** Undefined: repositories may hold any amount. */
   admission: Admission | undefined
 }
@@ -46,34 +37,16 @@ export interface PushedManifest {
   warnings: string[]
 }
 
-/** Looks up as many blobs or entries of one manifest at a time. */
-const WIDTH = 16
 /** How often a push writes its keys anew because somebody deleted the manifest meanwhile. */
 const TRIES = 100
-/** An answer names no more of the blobs that are missing. */
-const TOLD_MISSING = 100
-/** Nor more of the sizes that are not the stored ones. */
-const TOLD_SIZES = 5
 /** The image that a client gets that can't read an index: it is from before there were any. */
 const FALLBACK = { architecture: 'amd64', os: 'linux' }
 
 /** Manifests of repositories: their records, and what leads to those. */
 export function createManifests(options: ManifestOptions) {
-  const {
-    storage,
-    look,
-    blobs,
-    tags,
-    referrers,
-    repositories,
-    cache,
-    graceMs,
-    sparse,
-    sizeCheck,
-    referencesMax,
-    admission
-  } = options
+  const { storage, look, blobs, tags, referrers, repositories, cache, graceMs, admission } = options
   const records = createRecords({ storage, cache, graceMs })
+  const { relyOnReferences } = createReferences(options, { records, blobs })
 
   const unknown = (reference: string): RegistryError => new RegistryError('manifest-unknown', { reference })
 
@@ -207,63 +180,6 @@ export function createManifests(options: ManifestOptions) {
     return first !== undefined && (blind === undefined || first.key === blind)
   }
 
-  /**
-   * Makes sure that all that the manifest names is there and stays there (docs/storage.md, "Relying"). Returns warnings
-   * about sizes. Throws `manifest-blob-unknown` with an entry for each that is missing, and `manifest-invalid` where a
-   * size contradicts what is stored or there are too many references.
-   */
-  async function relyOnReferences(name: string, manifest: Manifest): Promise<string[]> {
-    const distinct = new Map<Digest, ManifestReference[]>()
-    for (const reference of manifest.references) {
-      const same = distinct.get(reference.digest)
-      if (same) same.push(reference)
-      else distinct.set(reference.digest, [reference])
-    }
-    if (distinct.size > referencesMax) throw tooMany(distinct.size, referencesMax)
-    const digests = [...distinct.keys()]
-    const sizes = await parallel(digests, WIDTH, digest => relyOn(name, digest, distinct.get(digest)!))
-    const missing = digests.filter((digest, index) => sizes[index] === undefined && !mayMiss(distinct.get(digest)!))
-    if (missing.length > 0) {
-      throw new RegistryError(
-        'manifest-blob-unknown',
-        missing.slice(0, TOLD_MISSING).map(digest => ({ digest }))
-      )
-    }
-    const wrong = digests.flatMap((digest, index) => contradictions(distinct.get(digest)!, sizes[index]))
-    if (wrong[0] && sizeCheck === 'strict') {
-      throw new RegistryError('manifest-invalid', wrong[0], {
-        message: 'a descriptor tells another size than the registry holds'
-      })
-    }
-    return wrong
-      .slice(0, TOLD_SIZES)
-      .map(({ digest, size, stored }) => `the manifest says that ${digest} has ${size} bytes, and it has ${stored}`)
-  }
-
-  /** Whether a manifest is taken though these references, all to the same digest, lead nowhere. */
-  const mayMiss = (references: readonly ManifestReference[]): boolean =>
-    references.every(({ required, kind }) => !required || sparse === 'all' || (sparse === 'index' && kind === 'entry'))
-
-  /**
-   * The size of what these references name, in bytes; undefined: it isn't there. An entry of an index may be a blob, as in
-   * BuildKit's caches: its type says what to look for first, so that one look is enough where it is there.
-   */
-  async function relyOn(
-    name: string,
-    digest: Digest,
-    references: readonly ManifestReference[]
-  ): Promise<number | undefined> {
-    const entries = references.filter(({ kind }) => kind === 'entry')
-    const manifests = entries.filter(({ mediaType }) => isManifest(mediaType))
-    if (manifests.length > 0) {
-      const size = await records.rely(name, digest)
-      if (size !== undefined || manifests.length === references.length) return size
-    }
-    const size = (await blobs.rely(name, digest))?.size
-    if (size !== undefined || entries.length === 0 || manifests.length > 0) return size
-    return records.rely(name, digest)
-  }
-
   /** spec end-9. By digest the tags that point at it go as well. Throws `manifest-unknown`. */
   async function remove(name: string, reference: Reference): Promise<void> {
     if (reference.tag !== undefined) return tags.remove(name, reference.tag)
@@ -294,26 +210,5 @@ async function inRoom<T>(room: Room | undefined, digest: Digest, work: () => Pro
     room?.release()
   }
 }
-
-interface WrongSize extends Record<string, unknown> {
-  digest: Digest
-  size: number
-  stored: number
-}
-
-/** The references to one digest whose size is not the stored one. */
-function contradictions(references: readonly ManifestReference[], stored: number | undefined): WrongSize[] {
-  if (stored === undefined) return []
-  return references.flatMap(({ digest, size, required }) =>
-    size === stored || !required ? [] : [{ digest, size, stored }]
-  )
-}
-
-const tooMany = (given: number, allowed: number): RegistryError =>
-  new RegistryError(
-    'manifest-invalid',
-    { references: given, allowed },
-    { message: `the manifest names ${given} blobs and manifests, and may name ${allowed} (MANIFEST_REFERENCES_MAX)` }
-  )
 
 export type Manifests = ReturnType<typeof createManifests>

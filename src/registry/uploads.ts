@@ -7,8 +7,9 @@ import { RegistryError } from './errors.ts'
 import { contentKey } from './keys.ts'
 import { createSessions, type Session } from './session.ts'
 import { gather, replay } from './small-bodies.ts'
+import { hashing, limited, sizeInvalid } from './upload-bodies.ts'
 import { createClosings } from './upload-closings.ts'
-import { createHashes, type Progress } from './upload-hashes.ts'
+import { createHashes } from './upload-hashes.ts'
 import { createTurns, Superseded, type Turn } from './upload-turns.ts'
 
 /** The body of a PATCH, a closing PUT or a single POST. */
@@ -321,22 +322,3 @@ type SmallChunk = Chunk & { length: number }
 
 /** The chunk, read as long as this request has the session. */
 const read = (turn: Turn, chunk: Chunk): Chunk => ({ ...chunk, source: turn.read(chunk.source) })
-
-const sizeInvalid = (announced: number, received: number): RegistryError =>
-  new RegistryError('size-invalid', { announced, received })
-
-/** Hashes what is stored. */
-const hashing = (progress: Progress) => (bytes: Uint8Array) => {
-  progress.size += bytes.length
-  return progress.hash.update(bytes)
-}
-
-/** Stops a body that is longer than its Content-Range said. */
-async function* limited(source: AsyncIterable<Uint8Array>, expected: number): AsyncGenerator<Uint8Array> {
-  let received = 0
-  for await (const chunk of source) {
-    received += chunk.length
-    if (received > expected) throw sizeInvalid(expected, received)
-    yield chunk
-  }
-}

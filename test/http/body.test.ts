@@ -1,4 +1,6 @@
 import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { type AddressInfo, connect } from 'node:net'
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
@@ -182,4 +184,26 @@ t.test('a broken chunk is answered once, on the spot', async t => {
   begun.socket.write('zz\r\nmore')
   if (!begun.socket.closed) await once(begun.socket, 'close')
   t.equal(begun.answer().match(/HTTP\/1.1/g)?.length, 1, 'never after an answer began')
+})
+
+t.test('15.10: a body in chunks of one byte passes on in few pieces', async t => {
+  const CHUNKS = 100_000
+  let [pieces, bytes] = [0, 0]
+  const server = createServer(async (request, response) => {
+    for await (const piece of bodyOf({ raw: request })) {
+      pieces++
+      bytes += piece.length
+      if (piece.some(byte => byte !== 120)) throw new Error('other bytes than were sent')
+    }
+    response.end('over')
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
+  socket.write(head('x', 'Transfer-Encoding: chunked', 'Connection: close'))
+  socket.write(`${'1\r\nx\r\n'.repeat(CHUNKS)}0\r\n\r\n`)
+  socket.resume()
+  await once(socket, 'close')
+  t.equal(bytes, CHUNKS)
+  t.ok(pieces <= CHUNKS / 10, `${pieces} pieces`)
 })

@@ -1,4 +1,5 @@
 import fp from 'fastify-plugin'
+import { SECRETS } from '../src/registry/keys.ts'
 import { openFilesystem } from '../src/storage/filesystem.ts'
 import { guard, type StorageObserver } from '../src/storage/guard.ts'
 
@@ -15,7 +16,13 @@ export interface FilesystemStorageOptions {
 /** Storage on a folder. Decorates `storage`. Throws StorageError with a sentence for the operator if it can't be used. */
 export default fp<FilesystemStorageOptions>(
   async (app, { path, bufferMemoryBytes, readOnly = false, observer }) => {
-    const driver = await openFilesystem({ path, bufferMemory: bufferMemoryBytes, readOnly })
+    const driver = await openFilesystem({
+      path,
+      bufferMemory: bufferMemoryBytes,
+      readOnly,
+      privatePrefixes: SECRETS
+    })
+    for (const sentence of driver.exposed) app.log.warn(sentence)
     if (driver.ignoresCase) {
       app.log.warn(
         { folder: path },

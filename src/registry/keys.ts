@@ -219,6 +219,8 @@ export const orphanKey = (content: string): string => `${ORPHANS}${content.slice
 export const parseOrphanKey = lastPart
 export const GC_LEASE = 'gc/lease'
 export const systemKey = (name: string): string => `system/${name}`
+/** Prefixes of the keys that hold secrets: those that sign uploads and tokens, and the hashes of robots' tokens. */
+export const SECRETS: readonly string[] = [systemKey('')]
 export const ROBOTS = systemKey('robots/')
 export const robotKey = (tokenHash: string): string => ROBOTS + tokenHash
 export const parseRobotKey = lastPart

@@ -5,6 +5,7 @@ import { type AppendOptions, type StorageDriver, StorageError } from './driver.t
 import { ignoreMissing, storageError, translated } from './filesystem/errors.ts'
 import { createFolders } from './filesystem/folders.ts'
 import { createObjects } from './filesystem/objects.ts'
+import { closePrivate } from './filesystem/private.ts'
 import { createReserve } from './filesystem/reserve.ts'
 import { openRoot, type Root, TEMPORARY, UPLOADS } from './filesystem/root.ts'
 import { createUploads, type FileUploads } from './filesystem/uploads.ts'
@@ -22,6 +23,8 @@ export interface FilesystemOptions {
   bufferMemory?: number
   /** Whether the folder is on a disk of this machine. Default: what the system says. */
   local?: boolean
+  /** Prefixes of keys, each with `/` at its end, that hold secrets: nobody but the owner may read them. Default: none. */
+  privatePrefixes?: readonly string[]
   /** Whether the folder is only read, so that it may be a read-only mount: opening it writes nothing. Default false. */
   readOnly?: boolean
 }
@@ -30,6 +33,8 @@ export interface FilesystemDriver extends StorageDriver {
   /** The folder is on a disk of this machine and not on a network. */
   readonly local: boolean
   readonly ignoresCase: boolean
+  /** For the operator: secrets that others could read when the folder was opened. */
+  readonly exposed: readonly string[]
 }
 
 /**
@@ -39,13 +44,14 @@ export interface FilesystemDriver extends StorageDriver {
  *   driver rests on (hard links, durable folders)
  */
 export async function openFilesystem(options: FilesystemOptions): Promise<FilesystemDriver> {
-  const { path, now = Date.now, bufferMemory = BUFFER_MEMORY, local, readOnly = false } = options
-  const root = await openRoot({ path, now, local, readOnly })
+  const { path, now = Date.now, bufferMemory = BUFFER_MEMORY, local, readOnly = false, privatePrefixes = [] } = options
+  const root = await openRoot({ path, now, local, readOnly, privatePrefixes })
   const folders = createFolders(root)
   const buffers = createBuffers(bufferMemory)
   if (!readOnly) await prepare(root, folders.settle)
   const reserve = createReserve(root)
   if (!readOnly) await reserve.fill()
+  const exposed = await closePrivate(root.path, privatePrefixes, { readOnly })
   const objects = createObjects(root, folders, buffers, reserve)
   const uploads = createUploads(root, folders, buffers)
   const sweeping = readOnly ? undefined : sweep(root).catch(() => undefined)
@@ -54,6 +60,7 @@ export async function openFilesystem(options: FilesystemOptions): Promise<Filesy
     name: 'filesystem',
     local: root.local,
     ignoresCase: root.ignoresCase,
+    exposed,
     stat: translated('stat', objects.stat),
     get: translated('get', objects.get),
     read: translated('read', objects.read),

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -157,6 +157,7 @@ t.test('no line of the log has a token in it, wherever a client puts it', async 
 })
 
 interface Folder extends Opened {
+  path: string
   token(...args: string[]): ReturnType<typeof runCommand>
 }
 
@@ -165,11 +166,11 @@ async function openFolder(t: Test, now?: () => number): Promise<Folder> {
   t.teardown(() => rmSync(path, { recursive: true, force: true }))
   const registry = await openRegistry(t, await openFilesystem({ path }), { access, ...(now && { now }) })
   const env = { STORAGE_PATH: path, AUTH_ROBOT_TOKENS: 'true' }
-  return { ...registry, token: (...args) => runCommand(t, [addToken], env, 'token', ...args) }
+  return { ...registry, path, token: (...args) => runCommand(t, [addToken], env, 'token', ...args) }
 }
 
 t.test('token create, list and revoke beside a server', async t => {
-  const { send, token } = await openFolder(t)
+  const { send, token, path } = await openFolder(t)
   t.match(await token('list'), { code: 0, out: '' })
   const made = await token('create', '--name', 'ci', '--repository', 'team/*', 'tools', '--actions', 'push, pull')
   t.match(made, {
@@ -179,6 +180,10 @@ t.test('token create, list and revoke beside a server', async t => {
   })
   const secret = made.out.trim()
   keepSecret(secret)
+  const modeOf = (name: string) => (statSync(join(path, name)).mode & 0o777).toString(8)
+  const [file = ''] = readdirSync(join(path, 'system/robots'))
+  const modes = ['system', 'system/robots', `system/robots/${file}`].map(modeOf)
+  t.strictSame(modes, ['700', '700', '600'], '15.6: what the command writes is its owner’s alone')
   const robot = robotOf(send, secret)
   await robot.pushImage('team/app', 'v1')
   await robot.pushImage('tools', 'v1')

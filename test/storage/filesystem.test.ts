@@ -3,6 +3,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readlinkSync } from 'node:fs'
 import {
+  chmod,
   link,
   mkdir,
   mkdtemp,
@@ -69,6 +70,63 @@ const openContract =
     const leftovers = async () => readdir(join(path, 'tmp'))
     return { driver, peer, leftovers, handles: () => handlesIn(path) }
   }
+
+const modesIn = async (path: string, below: string): Promise<Record<string, string>> => {
+  const modes: Record<string, string> = {}
+  for (const name of ['', ...(await readdir(join(path, below), { recursive: true }))].sort()) {
+    modes[join(below, name)] = ((await stat(join(path, below, name))).mode & 0o777).toString(8)
+  }
+  return modes
+}
+
+t.test('15.6: nobody but the owner may read what is private, and the umask decides for the rest', async t => {
+  const umask = process.umask(0o022)
+  t.teardown(() => process.umask(umask))
+  const { path, driver } = await open(t, { privatePrefixes: ['secret/'] })
+  for (const key of ['secret/a', 'secret/keys/b', 'open/keys/c', 'secrets/d']) {
+    await driver.put(key, Buffer.from('bytes'), { ifAbsent: true })
+    await driver.put(`${key}-again`, Buffer.from('bytes'))
+    await driver.put(`${key}-empty`, Buffer.alloc(0))
+  }
+  for (const [name, mode] of Object.entries(await modesIn(path, 'secret'))) {
+    t.equal(mode, /secret$|keys$/.test(name) ? '700' : '600', name)
+  }
+  for (const [name, mode] of Object.entries({
+    ...(await modesIn(path, 'open')),
+    ...(await modesIn(path, 'secrets'))
+  })) {
+    t.equal(mode, /open$|keys$|secrets$/.test(name) ? '755' : '644', name)
+  }
+  process.umask(0o027)
+  await driver.put('open/e', Buffer.from('bytes'))
+  t.equal((await modesIn(path, 'open'))['open/e'], '640', 'an umask of 027')
+})
+
+t.test('15.6: what others could read is closed when the folder is opened, and told', async t => {
+  const { path, driver } = await open(t)
+  for (const key of ['secret/a', 'secret/keys/b', 'open/c']) await driver.put(key, Buffer.from('bytes'))
+  const privatePrefixes = ['secret/', 'absent/']
+  const before = await modesIn(path, '.')
+  const read = await openFilesystem({ path, privatePrefixes, readOnly: true })
+  t.match(read.exposed, [/secret holds secrets that other users .* can't be corrected .*: run chmod -R go= /])
+  t.strictSame(await modesIn(path, '.'), before, 'a folder that is only read is left as it is')
+
+  const first = await openFilesystem({ path, privatePrefixes })
+  t.equal(first.exposed.length, 1)
+  t.match(first.exposed, [/^\S+secret holds secrets that other users of this machine could read: .* corrected/])
+  t.match(await modesIn(path, 'secret'), {
+    secret: '700',
+    'secret/a': '600',
+    'secret/keys': '700',
+    'secret/keys/b': '600'
+  })
+  t.equal((await modesIn(path, 'open'))['open/c'], before['open/c'])
+  t.strictSame((await openFilesystem({ path, privatePrefixes })).exposed, [], 'once')
+  t.match((await first.get('secret/keys/b'))?.bytes.toString(), 'bytes')
+
+  await chmod(join(path, 'secret'), 0o755)
+  t.equal((await openFilesystem({ path, privatePrefixes })).exposed.length, 1, 'and again when somebody opens it')
+})
 
 storageContract(t, 'filesystem', openContract({}))
 storageContract(t, 'network folder, hardly any buffers', openContract({ local: false, bufferMemory: 1024 * 1024 }))

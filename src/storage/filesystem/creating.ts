@@ -19,9 +19,13 @@ export interface Content {
   local: boolean
 }
 
-/** Makes a file: an empty one, or with bytes. Throws the system's error, `EEXIST` where something is. */
-export async function createNew(path: string, content?: Content): Promise<void> {
-  const file = await descriptorOf(path, 'wx')
+/**
+ * Makes a file: an empty one, or with bytes. Throws the system's error, `EEXIST` where something is.
+ *
+ * @param mode who may read it. Default: whoever the process's umask lets
+ */
+export async function createNew(path: string, content?: Content, mode?: number): Promise<void> {
+  const file = await (mode === undefined ? descriptorOf(path, 'wx') : descriptorOf(path, 'wx', mode))
   // Nothing was written, so to close it waits for nothing.
   if (!content) return closeSync(file)
   const { bytes, durable, local } = content

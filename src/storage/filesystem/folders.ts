@@ -4,6 +4,7 @@ import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 import { LRUCache } from 'lru-cache'
 import { codeOf, ignoreMissing, isMissing } from './errors.ts'
+import { PRIVATE_FOLDER } from './private.ts'
 import type { Root } from './root.ts'
 
 /** Where concurrent deletes take folders away again and again, a writer tries this often. */
@@ -40,7 +41,7 @@ export function createFolders(root: Root): Folders {
     for (let tries = 1; ; tries++) {
       known.set(folder, { durable: false })
       try {
-        await mkdir(folder)
+        await (root.isPrivate(folder) ? mkdir(folder, { mode: PRIVATE_FOLDER }) : mkdir(folder))
         return
       } catch (error) {
         if (codeOf(error) === 'EEXIST') return

@@ -6,6 +6,7 @@ import { createNew } from './creating.ts'
 import { codeOf, ignoreMissing, isMissing } from './errors.ts'
 import type { Folders } from './folders.ts'
 import { createListing } from './listing.ts'
+import { PRIVATE_FILE } from './private.ts'
 import { createReading } from './reading.ts'
 import type { Reserve } from './reserve.ts'
 import { found, type Root, statFound } from './root.ts'
@@ -68,16 +69,18 @@ async function place(
   if (bytes.length === 0) {
     // A look costs a tenth of an attempt that fails.
     if (options.ifAbsent && (await root.stat(path))) return false
-    if (await folders.within(dirname(path), () => createEmpty(path))) return true
+    if (await folders.within(dirname(path), () => createEmpty(path, modeOf(root, path)))) return true
     if (options.ifAbsent) return false
   }
   return placeWhole(root, folders, path, bytes, options)
 }
 
+const modeOf = (root: Root, path: string): number | undefined => (root.isPrivate(path) ? PRIVATE_FILE : undefined)
+
 /** An empty file is whole as soon as it is there. False: something is there already. */
-async function createEmpty(path: string): Promise<boolean> {
+async function createEmpty(path: string, mode: number | undefined): Promise<boolean> {
   try {
-    await createNew(path)
+    await createNew(path, undefined, mode)
     return true
   } catch (error) {
     if (codeOf(error) === 'EEXIST') return false
@@ -96,7 +99,7 @@ async function placeWhole(
   const temporary = await root.temporary()
   let moved = false
   try {
-    await createNew(temporary, { bytes, durable, local: root.local })
+    await createNew(temporary, { bytes, durable, local: root.local }, modeOf(root, path))
     await folders.within(dirname(path), () => (ifAbsent ? link(temporary, path) : rename(temporary, path)))
     moved = !ifAbsent
     return true

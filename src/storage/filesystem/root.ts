@@ -5,6 +5,7 @@ import { dirname, join, resolve } from 'node:path'
 import { StorageError } from '../driver.ts'
 import { type Confine, checkKind, createConfine, strange } from './confinement.ts'
 import { ignoreMissing, isFull } from './errors.ts'
+import { privatePaths } from './private.ts'
 import { type Abilities, attempt, probe, probeReading, withoutRoom } from './probe.ts'
 
 /** Two folders of the root are the driver's own; their names begin no key. */
@@ -24,6 +25,8 @@ export interface Root extends Abilities {
   /** undefined where nothing is. Throws `failed` for what is neither a file nor a folder. */
   stat(path: string): Promise<Stats | undefined>
   confine: Confine
+  /** Whether nobody but the owner may read what is at a path. */
+  isPrivate(path: string): boolean
   /** Milliseconds since a time of a file, by the clock that set it; never negative. */
   age(mtimeMs: number): number
   /**
@@ -38,6 +41,7 @@ export interface RootOptions {
   now: () => number
   /** Overrides what `statfs` says. */
   local?: boolean | undefined
+  privatePrefixes?: readonly string[]
   /** The folder is only read: nothing is written at the start. */
   readOnly?: boolean | undefined
 }
@@ -70,6 +74,7 @@ export async function openRoot(options: RootOptions): Promise<Root> {
     },
     stat: statAt,
     confine,
+    isPrivate: privatePaths(path, options.privatePrefixes ?? []),
     pathOf: key => {
       if (isOwn(key)) throw new StorageError('failed', `not a key: ${key}`)
       return `${path}/${key}`

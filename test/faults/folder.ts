@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Scratch, withScratch } from '../reliability/scratch.ts'
 import { type ServerProcess, startServer } from '../reliability/server-process.ts'
 import { createClient } from '../support/client.ts'
+import { random } from '../support/images.ts'
 import { createChance } from './chance.ts'
 import { type Disk, type FolderFault, folderFaults, makeDisk, removeDisk } from './folder-faults.ts'
 import { account, createLedger, type Owed } from './ledger.ts'
@@ -52,6 +53,25 @@ await withScratch(5, async (checks, scratch) => {
         return `${failures.length} operations refused, ${owed.size} things looked at`
       })
     }
+    await checks.check('a disk that is filled and emptied: what is stored can be deleted', async () => {
+      const full = folderFaults.find(({ name }) => name === 'a full disk')!
+      for (let round = 0; round < 3; round++) {
+        const { digest } = await client.pushImage('filled/app', 'v1')
+        await full.begin(disk, server.pid)
+        statuses = full.statuses
+        const refused = await client.pushBlob('filled/app', random(100_000)).then(
+          () => undefined,
+          error => error
+        )
+        statuses = []
+        const deleted = await client.del(`/v2/filled/app/manifests/${digest}`).finally(() => full.end(disk, server.pid))
+        if (!(rootOf(refused) instanceof Refused)) throw new Error(`a push to the full disk: ${rootOf(refused)}`)
+        if (deleted.status !== 202) throw new Error(`a deletion on the full disk: ${deleted.status}`)
+        const gone = await client.getManifest('filled/app', digest)
+        if (gone.status !== 404) throw new Error(`what was deleted is answered ${gone.status}`)
+      }
+      return undefined
+    })
     await server.stop()
   } finally {
     await removeDisk(disk)

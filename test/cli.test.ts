@@ -478,7 +478,7 @@ t.test('15.16: READ_ONLY and DELETE_ENABLED=false bind the commands too', async 
   await pushImage('app', 'v1')
   const before = files()
   const with_ = (env: NodeJS.ProcessEnv, ...args: string[]): Promise<Outcome> =>
-    runCommand(t, [addGc, addRepository, addVerify, addToken], { STORAGE_PATH: path, ...env }, ...args)
+    runCommand(t, [addGc, addRepository, addVerify, addToken, addUploads], { STORAGE_PATH: path, ...env }, ...args)
   const create = ['token', 'create', '--name', 'ci', '--repository', '**']
   for (const [env, line, commands] of [
     [
@@ -490,6 +490,7 @@ t.test('15.16: READ_ONLY and DELETE_ENABLED=false bind the commands too', async 
         ['verify', '--repair'],
         ['repository', 'delete', 'app', '--yes'],
         ['repository', 'delete', 'app'],
+        ['uploads', 'abort', '--idle', '1s'],
         create
       ]
     ],

@@ -4,6 +4,7 @@ import t from 'tap'
 import { buildApp } from '../src/app.ts'
 import { defaults } from '../src/config.ts'
 import { dataFolder } from '../src/container/data-folder.ts'
+import { becomeOwner } from '../src/container/data-owner.ts'
 import { foreignLayout } from '../src/foreign-layout.ts'
 import { createMemory } from '../src/storage/memory.ts'
 import { folder, start } from './support/server.ts'
@@ -50,3 +51,16 @@ t.test('15.19: GET / answers 200 to whoever asks', async t => {
   }
   t.equal((await app.inject('/v2/')).statusCode, 401)
 })
+
+t.test(
+  '15.15: a container that stays root says so',
+  { skip: process.getuid?.() === 0 ? false : 'only root can stay root' },
+  async t => {
+    const path = folder(t)
+    mkdirSync(join(path, 'repositories'))
+    const said = await becomeOwner(path)
+    t.equal(process.getuid!(), 0)
+    // Root inside a user namespace is a plain user outside of it, and stays who it is without a word.
+    t.match(said ?? `runs as root, as ${path} belongs`, `runs as root, as ${path} belongs`)
+  }
+)

@@ -3,11 +3,12 @@ import type { Command } from 'commander'
 import { duration } from '../config/values.ts'
 import type { OpenUpload } from '../registry/uploads.ts'
 import { bytesText, durationText } from '../units.ts'
-import { CommandError, UsageError, withStore } from './store.ts'
+import { CommandError, type Store, UsageError, withStore } from './store.ts'
 
 const Idle = duration({ default: '', description: '' }, '0s', '365d')
 
 interface AbortOptions {
+  force?: boolean
   idle?: string
   json?: boolean
 }
@@ -25,6 +26,7 @@ export function addUploads(program: Command, env = process.env): void {
     .description('end uploads and free their room; whoever still sends to one has to begin anew')
     .argument('[id...]', 'as `uploads list` shows them')
     .option('--idle <duration>', 'all to which nothing was added for so long, as 1h')
+    .option('--force', 'also where READ_ONLY forbids it')
     .option('--json', 'the result as JSON')
     .action((ids: string[], options: AbortOptions) => abort(env, ids, options))
 }
@@ -44,13 +46,13 @@ async function list(env: NodeJS.ProcessEnv, json: boolean): Promise<void> {
 async function abort(
   env: NodeJS.ProcessEnv,
   ids: readonly string[],
-  { idle, json = false }: AbortOptions
+  { idle, json = false, force }: AbortOptions
 ): Promise<void> {
   if (ids.length === 0 && idle === undefined) {
     throw new UsageError('nothing was named; allowed: ids as `uploads list` shows them, or --idle with a duration')
   }
   const idleMs = idle === undefined ? undefined : idleOf(idle)
-  await withStore(env, async ({ registry }) => {
+  const end = async ({ registry }: Store): Promise<void> => {
     const open = await registry.uploads.open()
     const unknown = ids.find(id => open.every(upload => upload.id !== id))
     if (unknown !== undefined) throw new CommandError(`there is no upload ${JSON.stringify(unknown)}`)
@@ -59,7 +61,8 @@ async function abort(
     const bytes = going.reduce((sum, { size }) => sum + size, 0)
     if (json) console.log(JSON.stringify({ aborted: going.map(({ id }) => id), bytes }))
     else console.log(`${going.length} ${going.length === 1 ? 'upload' : 'uploads'} aborted, ${bytesText(bytes)} freed`)
-  })
+  }
+  await withStore(env, end, { force })
 }
 
 function idleOf(text: string): number {

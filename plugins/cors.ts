@@ -5,6 +5,8 @@ import fp from 'fastify-plugin'
 export interface CorsOptions {
   /** Origins as browsers write them, or `*` alone. */
   origins: readonly string[]
+  /** Whether browsers may send the logins that they keep. Default false. */
+  credentials?: boolean
 }
 
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']
@@ -27,9 +29,14 @@ const EXPOSED = [
 ]
 
 /** Lets pages of other origins use the API. Their browsers ask first and without credentials: it comes before access control. */
-async function cors(app: FastifyInstance, { origins }: CorsOptions): Promise<void> {
+async function cors(app: FastifyInstance, { origins, credentials = false }: CorsOptions): Promise<void> {
+  // Any page could use the logins of those who visit it.
+  if (credentials && origins.includes('*')) {
+    throw new TypeError('corsCredentials is true and corsOrigins has "*"; allowed: the origins of pages that you trust')
+  }
   await app.register(fastifyCors, {
     origin: origins.includes('*') ? '*' : [...origins],
+    credentials,
     methods: METHODS,
     exposedHeaders: EXPOSED,
     maxAge: 600

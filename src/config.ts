@@ -54,6 +54,11 @@ export function loadConfig(environment: NodeJS.ProcessEnv): Config {
   if (limits) config.limits = limits
   const tls = readTlsSettings(reader)
   if (tls) config.tls = tls
+  if (config.corsCredentials && config.corsOrigins?.includes('*')) {
+    reader.problems.push(
+      'CORS_ALLOW_CREDENTIALS is "true" and CORS_ALLOW_ORIGIN is "*"; allowed: the origins of the pages that you trust, as any other page could use the logins of its visitors'
+    )
+  }
   const problems = [
     ...unknownNames(env, strangers(reader)).problems,
     ...reader.problems,

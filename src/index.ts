@@ -61,6 +61,7 @@ export interface MarinaOptions
       | 'readOnly'
       | 'immutableTags'
       | 'corsOrigins'
+      | 'corsCredentials'
     >
   > {
   /** A folder, a bucket, or a driver of your own. The plugin closes it with the app. */
@@ -160,7 +161,8 @@ async function registerApi(app: FastifyInstance, options: Config & MarinaOptions
     graceMs: options.gcGraceMs,
     uploadExpiryMs: options.uploadExpiryMs
   })
-  if (options.corsOrigins.length > 0) await app.register(cors, { origins: options.corsOrigins })
+  const { corsOrigins: origins, corsCredentials: credentials } = options
+  if (origins.length > 0) await app.register(cors, { origins, credentials })
   await app.register(ociRouting)
   if (tracing) await app.register(requestTracing, { tracing })
   if (metrics) await app.register(requestMetrics, { requests: metrics.requests })

@@ -49,6 +49,17 @@ t.test('each name means what it means to CNCF Distribution', async t => {
       { 'REGISTRY_HTTP_HEADERS_Access-Control-Allow-Origin': '[http://ui.example.com, "https://b.example"]' },
       { corsOrigins: ['http://ui.example.com', 'https://b.example'] }
     ],
+    [
+      {
+        'REGISTRY_HTTP_HEADERS_Access-Control-Allow-Origin': "['http://ui.example.com']",
+        'REGISTRY_HTTP_HEADERS_Access-Control-Allow-Credentials': '[true]',
+        'REGISTRY_HTTP_HEADERS_Access-Control-Allow-Headers': "['Authorization', 'Accept', 'Cache-Control']",
+        'REGISTRY_HTTP_HEADERS_Access-Control-Allow-Methods': "['HEAD', 'GET', 'OPTIONS', 'DELETE']",
+        'REGISTRY_HTTP_HEADERS_Access-Control-Expose-Headers': "['Docker-Content-Digest']",
+        'REGISTRY_HTTP_HEADERS_Access-Control-Max-Age': '[1728000]'
+      },
+      { corsOrigins: ['http://ui.example.com'], corsCredentials: true }
+    ],
     [{ REGISTRY_LOG_LEVEL: 'warning' }, { logLevel: 'warn' }],
     [{ REGISTRY_LOG_LEVEL: 'debug' }, { logLevel: 'debug' }],
     [{ REGISTRY_LOG_LEVEL: 'panic' }, { logLevel: 'fatal' }],

@@ -96,6 +96,12 @@ export const generalVariables = {
     '`*`, or origins such as `https://ui.example.com` joined by commas',
     /^(?:\*|https?:\/\/[^/?#@\s]+)$/
   ),
+  CORS_ALLOW_CREDENTIALS: boolean({
+    setting: 'corsCredentials',
+    default: 'false',
+    description:
+      'Whether scripts of those pages may send logins that the browser keeps, as most registry UIs do; not with the origin `*`.'
+  }),
   MANIFEST_MAX_BYTES: size(
     {
       setting: 'manifestMaxBytes',

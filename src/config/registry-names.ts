@@ -50,6 +50,14 @@ export const registryNames: Readonly<Record<string, RegistryName>> = {
     becomes: { CORS_ALLOW_ORIGIN: origins },
     allowed: "a list in YAML such as `['https://ui.example.com']`, or `*`"
   },
+  'REGISTRY_HTTP_HEADERS_Access-Control-Allow-Credentials': {
+    becomes: { CORS_ALLOW_CREDENTIALS: text => text.replace(/^\[\s*([a-z]+)\s*\]$/i, '$1') },
+    allowed: 'a list in YAML such as `[true]`'
+  },
+  'REGISTRY_HTTP_HEADERS_Access-Control-Allow-Headers': { unneeded: 'every header that a page asks for is allowed' },
+  'REGISTRY_HTTP_HEADERS_Access-Control-Allow-Methods': { unneeded: 'every method of the API is allowed' },
+  'REGISTRY_HTTP_HEADERS_Access-Control-Expose-Headers': { unneeded: 'every header of the API is exposed' },
+  'REGISTRY_HTTP_HEADERS_Access-Control-Max-Age': { unneeded: 'it is always 10 minutes' },
   REGISTRY_HTTP_DEBUG_ADDR: {
     becomes: { METRICS_HOST: text => address(text)?.host, METRICS_PORT: text => address(text)?.port },
     allowed: '`HOST:PORT` or `:PORT`'

@@ -51,6 +51,7 @@ export function checks(files: Files): Record<VariableName, Check> {
     READ_ONLY: { allowed: 'true', refused: '2', effect: 'routes/read-only.test.ts' },
     IMMUTABLE_TAGS: { allowed: 'v*', refused: 'v*,', effect: 'routes/immutable-tags.test.ts' },
     CORS_ALLOW_ORIGIN: { allowed: 'https://a.example', refused: 'a.example', effect: 'plugins/cors.test.ts' },
+    CORS_ALLOW_CREDENTIALS: { allowed: 'true', refused: '*', effect: 'plugins/cors.test.ts' },
     MANIFEST_MAX_BYTES: { allowed: '1MiB', refused: '4MB', effect: 'routes/manifests.test.ts' },
     MANIFEST_ALLOW_SPARSE: { allowed: 'all', refused: 'true', effect: 'routes/manifest-references.test.ts' },
     MANIFEST_SIZE_CHECK: { allowed: 'warn', refused: 'off', effect: 'routes/manifest-references.test.ts' },

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { loadConfig } from '../../src/config.ts'
 import { createMemory } from '../../src/storage/memory.ts'
 import { told } from '../support/answers.ts'
 import { basic, htpasswdOf, passwordOf } from '../support/callers.ts'
@@ -45,4 +46,51 @@ t.test('a star is for every page; without the variable there is nothing of it', 
   const closed = await openRegistry(t, createMemory())
   const answer = await closed.get('/v2/', { origin: ORIGIN })
   told(t, answer, 200, { 'access-control-allow-origin': undefined, vary: undefined }, 'off')
+})
+
+t.test(
+  '15.34: pages that are trusted may send logins that the browser keeps, with a password and with tokens',
+  async t => {
+    const htpasswdFile = join(t.testdir({}), 'users')
+    writeFileSync(htpasswdFile, await htpasswdOf('alice'))
+    for (const tokens of [undefined, { service: 'r', lifetimeMs: 300_000, leewayMs: 0 }]) {
+      const access = { htpasswdFile, anonymous: 'none' as const, tokens }
+      const settings = { access, corsOrigins: [ORIGIN, 'https://b.example'], corsCredentials: true }
+      const { send, get } = await openRegistry(t, createMemory(), settings)
+      const credentials = { 'access-control-allow-origin': ORIGIN, 'access-control-allow-credentials': 'true' }
+      const asks = {
+        origin: ORIGIN,
+        'access-control-request-method': 'GET',
+        'access-control-request-headers': 'authorization'
+      }
+      for (const path of ['/v2/_catalog', '/v2/token']) {
+        told(t, await send('OPTIONS', path, { headers: asks }), 204, credentials, `preflight of ${path}`)
+      }
+      told(t, await get('/v2/_catalog', { origin: ORIGIN }), 401, credentials, 'a page can read where to log in')
+      const login = { origin: ORIGIN, ...basic('alice', passwordOf('alice')) }
+      told(t, await get('/v2/_catalog', login), 200, { ...credentials, vary: 'Origin' }, 'a password')
+      if (tokens) {
+        const issued = await get('/v2/token?scope=registry:catalog:*', login)
+        told(t, issued, 200, credentials, 'a token')
+        const { token } = JSON.parse(issued.body.toString()) as { token: string }
+        told(
+          t,
+          await get('/v2/_catalog', { origin: ORIGIN, authorization: `Bearer ${token}` }),
+          200,
+          credentials,
+          'with it'
+        )
+      }
+      const stranger = await get('/v2/_catalog', { ...login, origin: 'https://evil.example.com' })
+      t.equal(stranger.headers['access-control-allow-origin'], undefined, 'another page reads nothing')
+    }
+  }
+)
+
+t.test('15.34: logins are never for every page', async t => {
+  const env = { CORS_ALLOW_CREDENTIALS: 'true', CORS_ALLOW_ORIGIN: 'https://a.example,*' }
+  t.throws(() => loadConfig(env), {
+    message: /^CORS_ALLOW_CREDENTIALS is "true" and CORS_ALLOW_ORIGIN is "\*"; allowed: /
+  })
+  await t.rejects(openRegistry(t, createMemory(), { corsOrigins: ['*'], corsCredentials: true }), /corsCredentials/)
 })

@@ -285,11 +285,11 @@ t.test('15.14: an unknown name of a security family and a near miss of any name 
     ['ALLOW_UNKNOWN_VARIABLE', 'ALLOW_UNKNOWN_VARIABLES']
   ] as const) {
     t.strictSame(problemsOf({ [name]: 'x' }), [
-      `unknown variable ${name}; did you mean ${meant}? (allowed: ALLOW_UNKNOWN_VARIABLES=${name}, which ignores it)`
+      `unknown variable ${name}: did you mean ${meant}?; allowed: ALLOW_UNKNOWN_VARIABLES=${name}, which ignores it`
     ])
     t.strictSame(problemsOf({ [name]: ' ' }), [], 'empty text sets nothing')
   }
-  t.match(problemsOf({ S3_ACCOUNT: 'a' }), [/^unknown variable S3_ACCOUNT; docs\/configuration\.md lists /])
+  t.match(problemsOf({ S3_ACCOUNT: 'a' }), [/^unknown variable S3_ACCOUNT: docs\/configuration\.md lists /])
   t.strictSame(problemsOf({ S3_ACCOUNT: 'a', READONLY: 'x', ALLOW_UNKNOWN_VARIABLES: 'READONLY, S3_ACCOUNT' }), [])
   t.equal(problemsOf({ S3_ACCOUNT: 'a', READONLY: 'x', ALLOW_UNKNOWN_VARIABLES: 'READONLY' }).length, 1)
 

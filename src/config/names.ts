@@ -24,8 +24,8 @@ export function unknownNames(env: NodeJS.ProcessEnv, strangers: readonly string[
     if (value.trim() === '' || known.has(name) || strangers.includes(name) || isKubernetesLink(name, value)) continue
     const meant = nearMiss(name) ?? (SECURITY.test(name) ? likest(name) : undefined)
     if (meant !== undefined || SECURITY.test(name)) {
-      const hint = meant === undefined ? 'docs/configuration.md lists those that there are' : `did you mean ${meant}?`
-      found.problems.push(`unknown variable ${name}; ${hint} ${letThrough(name)}`)
+      const hint = meant === undefined ? 'docs/configuration.md lists the known ones' : `did you mean ${meant}?`
+      found.problems.push(`unknown variable ${name}: ${hint}; ${letThrough(name)}`)
     } else if (REGISTRY_SECURITY.test(name)) {
       found.problems.push(`${name} is set, and this registry does not serve that setting; ${letThrough(name)}`)
     } else if (OURS.test(name)) {
@@ -35,7 +35,7 @@ export function unknownNames(env: NodeJS.ProcessEnv, strangers: readonly string[
   return found
 }
 
-const letThrough = (name: string): string => `(allowed: ALLOW_UNKNOWN_VARIABLES=${name}, which ignores it)`
+const letThrough = (name: string): string => `allowed: ALLOW_UNKNOWN_VARIABLES=${name}, which ignores it`
 
 const aliases = Object.values(ConfigSchema.properties).flatMap(({ alias, fallbacks = [] }) => [
   ...(alias === undefined ? [] : [alias]),

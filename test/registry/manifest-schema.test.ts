@@ -27,9 +27,10 @@ t.test('what an image refers to', async t => {
   t.equal(mediaType, DOCKER_IMAGE)
   t.strictSame(entries, [])
   const required = [true, true, false, true, true, false, false]
-  const wanted = [config, ...layers].map(({ digest, size }, at) => ({
+  const wanted = [config, ...layers].map(({ digest, size, mediaType }, at) => ({
     digest,
     size,
+    mediaType,
     kind: 'blob',
     required: required[at]
   }))

@@ -31,7 +31,7 @@ onEachDriver('every endpoint with every method: 405 with Allow, or what the endp
       t.strictSame(allow.split(', ').sort(), [...allowed].sort(), `${what}: Allow ${allow}`)
     }
   }
-  const unknown = `/ // /v1/_ping /V2/ /v2x/ /favicon.ico /v2/nothing-here /v2/a/b /v2/a/tags /v2/a/tags/lists /v2/tags/list
+  const unknown = `// /v1/_ping /V2/ /v2x/ /favicon.ico /v2/nothing-here /v2/a/b /v2/a/tags /v2/a/tags/lists /v2/tags/list
     /v2//tags/list /v2/a/uploads/x /v2/a/blobs/ /v2/a/manifests/ /v2/a/referrers/`
   for (const path of unknown.split(/\s+/)) {
     for (const method of METHODS) {
@@ -117,8 +117,8 @@ onEachDriver('what is malformed is 400 in JSON, and the registry goes on', async
     ['GET /v2/ HTTP/1.1\r\nHost: h\r\nBad Header: x\r\n\r\n', 400],
     ['GET /v2/ HTTP/1.1\r\nHost: h\r\nX: a\u0000b\r\n\r\n', 400],
     ['GET /v2/a b/tags/list HTTP/1.1\r\nHost: h\r\n\r\n', 400],
-    [`GET /v2/ HTTP/1.1\r\nHost: h\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
-    [`GET /v2/${'a'.repeat(20_000)}/tags/list HTTP/1.1\r\nHost: h\r\n\r\n`, 431],
+    [`GET /v2/ HTTP/1.1\r\nHost: h\r\nX: ${'x'.repeat(70_000)}\r\n\r\n`, 431],
+    [`GET /v2/${'a'.repeat(70_000)}/tags/list HTTP/1.1\r\nHost: h\r\n\r\n`, 431],
     ['PUT /v2/a/manifests/x HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n', 400],
     ['PUT /v2/a/manifests/x HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n', 400],
     ['PUT /v2/a/manifests/x HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n', 400],

@@ -86,7 +86,13 @@ t.test('the command line', async t => {
     [['htpasswd', 'a:b'], {}, 2, /^$/, /^"a:b" can't be a user: [^\n]*\n$/],
     [['htpasswd', 'alice'], {}, 1, /^$/, /^the password is empty\n$/],
     [[], { PORT: '70000' }, 1, /^$/, /^PORT is "70000"; allowed: a whole number from 0 to 65535\n$/],
-    [['serve'], { STORAGE_PTH: '/x' }, 1, /^$/, /^unknown variable STORAGE_PTH: did you mean STORAGE_PATH\?; [^\n]*\n$/],
+    [
+      ['serve'],
+      { STORAGE_PTH: '/x' },
+      1,
+      /^$/,
+      /^unknown variable STORAGE_PTH: did you mean STORAGE_PATH\?; [^\n]*\n$/
+    ],
     [['config', 'check'], { TLS_CERTIFICATE: '/x' }, 1, /^$/, /^unknown variable TLS_CERTIFICATE: [^\n]*\n$/]
   ]
   for (const [args, env, code, out, err] of cases) {

@@ -144,7 +144,7 @@ class RequestLog extends LogController {
       res: { statusCode },
       user: request.caller?.user,
       bytesIn: bytesReceived(request.raw),
-      bytesOut: bytesSent(reply.raw),
+      bytesOut: bytesSent(reply.raw, reply.getHeader('content-length')),
       responseTime: Math.round(reply.elapsedTime * 10) / 10
     }
     if (this.pretty) request.log.info(sentence(fields))

@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { requestLog } from '../src/logger.ts'
@@ -81,6 +82,31 @@ t.test('15.21: a line tells who, with which client, how many bytes and how long'
   for (const { time, responseTime } of lines) {
     t.equal(new Date(String(time)).toISOString(), time)
     t.match(String(responseTime), /^\d+(\.\d)?$/)
+  }
+})
+
+t.test('15.21: the length of each answer is in its line, over a real connection', async t => {
+  const { registry, lines } = await open(t, 'all')
+  // Not by inject(), whose response keeps headers that Fastify writes past a real one.
+  const stranger = await registry.wire()
+  const alice = clientOf(stranger.send, 'alice')
+  const image = await alice.pushImage('app', 'v1')
+  const paths = [
+    ...['/v2/', '/v2/_catalog', '/v2/app/tags/list', `/v2/app/referrers/${image.digest}`, '/v2/app/nothing'],
+    ...['/v2/app/manifests/v1', '/v2/app/manifests/v2', '/v2/app/manifests/%zz', '/v2/APP/tags/list']
+  ]
+  for (const { send } of [alice, stranger]) {
+    for (const path of paths) {
+      const before = lines.length
+      const { status, body } = await send('GET', path)
+      t.ok(body.length > 0, path)
+      for (let turns = 0; turns < 1000 && lines.length === before; turns++) await nextTurn()
+      t.match(
+        lines.at(-1),
+        { req: { url: path }, bytesOut: body.length, res: { statusCode: status } },
+        `${path} ${status}`
+      )
+    }
   }
 })
 

@@ -21,11 +21,15 @@ export function bytesReceived(request: IncomingMessage): number {
   return request.complete ? Number(request.headers['content-length'] ?? 0) : 0
 }
 
-/** Bytes of an answer's body that were written; its head does not count. */
-export function bytesSent(response: ServerResponse): number {
+/**
+ * Bytes of an answer's body that were written; its head does not count.
+ *
+ * @param length the Content-Length that the reply has: Fastify keeps it from `response`
+ */
+export function bytesSent(response: ServerResponse, length = response.getHeader('content-length')): number {
   const counted = counts.get(response)
   if (counted !== undefined) return counted.bytes
   const { req, statusCode } = response
   if (!response.headersSent || req.method === 'HEAD' || statusCode === 304 || statusCode === 204) return 0
-  return Number(response.getHeader('content-length') ?? 0)
+  return Number(length ?? 0)
 }

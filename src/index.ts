@@ -31,6 +31,7 @@ import uploads from '../routes/uploads.ts'
 import { type Config, defaults } from './config.ts'
 import { createLinks, type Links } from './http/links.ts'
 import type { Exposition } from './metrics/exposition.ts'
+import { checkOptions } from './plugin-options.ts'
 import { createReadiness, type Readiness } from './registry/readiness.ts'
 import { observeAll } from './storage/guard.ts'
 import type { Tracing } from './tracing/tracing.ts'
@@ -91,7 +92,9 @@ const loadMetrics = async () => (await import('./metrics/metrics.ts')).createMet
  * The registry as a Fastify plugin: `app.register(marina, { prefix, storage })` serves the API under `<prefix>/v2/`.
  * It is encapsulated: parsers, hooks, decorators and error handlers stay inside, and an app may hold several.
  */
-const marina: FastifyPluginAsync<MarinaOptions> = async (app, { exposition, health: probed = false, ...given }) => {
+const marina: FastifyPluginAsync<MarinaOptions> = async (app, marinaOptions) => {
+  checkOptions(marinaOptions)
+  const { exposition, health: probed = false, ...given } = marinaOptions
   if (given.access && given.authorize) throw new TypeError('access and authorize are both given; allowed: one of them')
   if (exposition && given.authorize) {
     throw new TypeError(

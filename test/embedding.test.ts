@@ -1,10 +1,10 @@
 import { once } from 'node:events'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import marina, { buildApp, type MarinaOptions, type StorageDriver } from '../src/index.ts'
+import marina, { buildApp, defaults, type MarinaOptions, type StorageDriver } from '../src/index.ts'
 import { createMemory } from '../src/storage/memory.ts'
 import { openSocket } from './plugins/edge.ts'
 import { holds, refused, told } from './support/answers.ts'
@@ -219,5 +219,60 @@ t.test('15.23: what is no storage is refused when the plugin is registered, in a
       message: expected
     })
     await t.resolves(app.close())
+  }
+})
+
+t.test('15.23: an option that is mistyped is refused, so that it leaves nothing open', async t => {
+  const s3 = { bucket: 'images', region: 'x', endpoint: 'http://127.0.0.1:1' }
+  const given: [options: object, expected: string | RegExp][] = [
+    [{ authorise: () => false }, 'there is no option authorise; did you mean authorize?'],
+    [{ readonly: true }, 'there is no option readonly; did you mean readOnly?'],
+    [{ policy: 'x' }, /^there is no option policy; allowed: access, .*, authorize, /],
+    [{ authorize: 'ann' }, 'the option authorize is "ann"; allowed: a function'],
+    [{ deleteEnabled: 'false' }, 'the option deleteEnabled is "false"; allowed: true or false'],
+    [{ manifestMaxBytes: '4MiB' }, 'the option manifestMaxBytes is "4MiB"; allowed: a number from 0 up'],
+    [{ tagsPageMax: Number.NaN }, 'the option tagsPageMax is NaN; allowed: a number from 0 up'],
+    [{ manifestSizeCheck: 'none' }, 'the option manifestSizeCheck is "none"; allowed: "strict" or "warn"'],
+    [{ immutableTags: 'v*' }, 'the option immutableTags is "v*"; allowed: a list of texts'],
+    [{ access: 'users' }, 'the option access is "users"; allowed: an object'],
+    [{ access: { policyfile: 'x' } }, 'there is no option access.policyfile; did you mean policyFile?'],
+    [{ access: { anonymous: 'push' } }, 'the option access.anonymous is "push"; allowed: "none" or "pull"'],
+    [{ access: { tokens: { lifetime: 60 } } }, /^there is no option access\.tokens\.lifetime; /],
+    [{ limits: { perUser: '600/1m' } }, 'the option limits.perUser is "600/1m"; allowed: { requests, perMs }'],
+    [{ quotas: { '**': 1e9 } }, 'the option quotas is an object; allowed: a list of { pattern, bytes }'],
+    [{ quotas: [{ pattern: '**' }] }, /^the option quotas\.0\.bytes is undefined; allowed: /],
+    [{ storage: { s3: { ...s3, encrypt: true } } }, /^there is no option storage\.s3\.encrypt; allowed: /],
+    [{ storage: { s3: { ...s3, caFle: 'x' } } }, 'there is no option storage.s3.caFle; did you mean caFile?']
+  ]
+  for (const [options, message] of given) {
+    const app = Fastify()
+    const registered = async () => void (await app.register(marina, { storage: createMemory(), ...options }))
+    await t.rejects(registered, { name: 'TypeError', message })
+    await t.resolves(app.close())
+  }
+})
+
+t.test('15.23: every option that is documented is taken, and the configuration of a server', async t => {
+  const options: Omit<Required<MarinaOptions>, 'access' | 'metrics' | 'exposition' | 'tracing' | 'now' | 'steady'> = {
+    ...{ storage: createMemory(), health: true, authorize: () => true, onEvent: () => {}, deleteEnabled: false },
+    ...{ readOnly: true, immutableTags: ['v*'], corsOrigins: ['https://ui.example'], corsCredentials: true },
+    ...{ auditLog: false, limits: { perAddress: { requests: 600, perMs: 60_000 }, uploads: 0, uploadSessions: 0 } },
+    ...{ quotas: [{ pattern: '**', bytes: 1e9 }], externalUrl: 'https://registry.example', manifestMaxBytes: 4e6 },
+    ...{ manifestAllowSparse: 'none', manifestSizeCheck: 'warn', manifestReferencesMax: 100, tagsPageMax: 10 },
+    ...{ uploadExpiryMs: 1e6, gcGraceMs: 1e7, gcIntervalMs: 0, bufferMemoryBytes: 1e8, cacheMemoryBytes: 1e7 },
+    ...{ redirectExpiryMs: 1e5, metadataTtlMs: 0 }
+  }
+  const documented = await readFile(new URL('../docs/embedding.md', import.meta.url), 'utf8')
+  t.strictSame(
+    Object.keys(options).filter(name => !documented.includes(`\`${name}\``)),
+    []
+  )
+  const undefinedToo = { access: undefined, metrics: undefined, now: undefined }
+  for (const given of [options, { ...defaults, storage: createMemory(), ...undefinedToo }]) {
+    const app = Fastify()
+    await app.register(marina, { prefix: '/x', ...given })
+    await app.ready()
+    t.equal((await app.inject('/x/v2/')).statusCode, 200)
+    await app.close()
   }
 })

@@ -70,9 +70,9 @@ const realTiming = (now: () => number): Timing => ({
 /**
  * Bounds what guessing passwords can achieve and cost, without keeping anybody out (docs/access.md, "Guessing"). Failures
  * count for a name from an address, and for the address; checks after too many of them are spaced out. Checks wait in the
- * server for their turn, which goes to the address, and there to the name, that was served longest ago. One name from one
- * address is checked once at a time, so that guesses at the same moment gain nothing; a password that comes again after
- * it was refused unchecked goes before those that come for the first time. Only failures count.
+ * server for their turn, which goes to the address that was served longest ago; there a password that comes again after it
+ * was refused unchecked goes first, and then the name that was served longest ago. One name from one address is checked once
+ * at a time, so that guesses at the same moment gain nothing. Only failures count.
  *
  * @param timing a monotonic clock; tests turn it
  */
@@ -97,7 +97,8 @@ export function createAttempts(timing: Timing | (() => number)) {
     work: () => Promise<T | undefined>
   ): Promise<T | undefined> {
     const ofAddress = sourceIn(addresses, address)
-    const ofName = sourceIn(names, `${address}\n${user}`)
+    // A name that is new is behind those that are known: a guesser who takes another name each time gains nothing.
+    const ofName = sourceIn(names, `${address}\n${user}`, served)
     await turn(ofAddress, ofName, id)
     try {
       const result = await work()
@@ -171,16 +172,16 @@ export function createAttempts(timing: Timing | (() => number)) {
 
 const keyOf = (key: string): string => key.slice(0, LONGEST_KEY)
 
-function sourceIn(all: LRUCache<string, Source>, key: string): Source {
+function sourceIn(all: LRUCache<string, Source>, key: string, served = 0): Source {
   const kept = keyOf(key)
   const known = all.get(kept)
   if (known) return known
-  const made = { failures: 0, until: Number.NEGATIVE_INFINITY, served: 0, running: 0 }
+  const made = { failures: 0, until: Number.NEGATIVE_INFINITY, served, running: 0 }
   all.set(kept, made)
   return made
 }
 
-/** Of those that may begin now, the one whose address was served longest ago, and there whose name; then who came again. */
+/** Of those that may begin now, the one whose address was served longest ago, and there who came again; then whose name. */
 function nextOf(waiting: readonly Waiting[], now: number): Waiting | undefined {
   let next: Waiting | undefined
   for (const one of waiting) {
@@ -188,18 +189,19 @@ function nextOf(waiting: readonly Waiting[], now: number): Waiting | undefined {
     if (name.running > 0 || name.until > now || address.until > now) continue
     const order =
       next &&
-      (address.served - next.address.served || name.served - next.name.served || Number(next.again) - Number(one.again))
+      (address.served - next.address.served || Number(next.again) - Number(one.again) || name.served - next.name.served)
     if (order === undefined || order < 0) next = one
   }
   return next
 }
 
-/** Where too many wait, the address with the most of them gives up its newest. */
+/** Where too many wait, the address with the most of them gives up its newest; one that came again only if all have. */
 function newestOfBusiest(waiting: readonly Waiting[]): Waiting {
   const counts = new Map<Source, number>()
   for (const { address } of waiting) counts.set(address, (counts.get(address) ?? 0) + 1)
   const most = Math.max(...counts.values())
-  return waiting.findLast(({ address }) => counts.get(address) === most)!
+  const ofBusiest = waiting.filter(({ address }) => counts.get(address) === most)
+  return ofBusiest.findLast(({ again }) => !again) ?? ofBusiest.at(-1)!
 }
 
 const tooMany = (): RegistryError =>

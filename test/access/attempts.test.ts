@@ -175,6 +175,30 @@ t.test('15.28: 40 users with right passwords at once, from one address: nobody i
   await Promise.all(guessing)
 })
 
+t.test('15.8: a program that takes another name for each guess keeps out nobody at its address', async t => {
+  for (const connections of [60, MOST_WAITING + 50]) {
+    const { guess, pass, within } = createGuesser()
+    t.strictSame(await within(guess(false, 'alice'), 0), ['wrong', 0], 'she has mistyped it once')
+    let [names, over] = [0, false]
+    const guessing = Array.from({ length: connections }, async () => {
+      while (!over) if ((await guess(false, `guess ${names++}`)) === 'refused') await pass(0)
+    })
+    await pass(60_000)
+    for (const user of ['alice', 'bob']) {
+      let tries = 0
+      let outcome: Outcome | undefined
+      while (outcome !== 'right' && tries++ < 3) {
+        ;[outcome] = await within(guess(true, user, 'a', `the right one of ${user}`), 2 * LONGEST_WAIT_MS)
+      }
+      t.equal(outcome, 'right', `${user}, among ${connections} connections`)
+      t.ok(tries <= 2, `after ${tries} tries`)
+    }
+    over = true
+    await pass(2 * LONGEST_WAIT_MS)
+    await Promise.all(guessing)
+  }
+})
+
 t.test('15.8: a turn goes to the address that was served longest ago', async t => {
   const { guess, pass, counts } = createGuesser()
   const flood = Array.from({ length: MOST_WAITING + 100 }, (_, index) =>

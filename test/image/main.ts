@@ -40,13 +40,19 @@ await withScratch(25, async (checks, scratch) => {
   let image = 'marina-distribution'
   const otherImage = `localhost/${image}-${other}`
 
-  /** Runs a container of the image with a folder of its own as /data; the folder tells who owns it. */
-  async function start(options: string[], prepare?: (data: string) => Promise<void>, command = [image], seconds = 10) {
+  /** Runs a container of the image with a folder of its own, mounted as /data; the folder tells who owns it. */
+  async function start(
+    options: string[],
+    prepare?: (data: string) => Promise<void>,
+    command = [image],
+    seconds = 10,
+    mountedAt = '/data'
+  ) {
     const data = await mkdtemp(join(folder, 'data-'))
     await prepare?.(data)
     const port = await freePort()
     const name = `marina-${randomBytes(4).toString('hex')}`
-    const own = ['--name', name, '--env', `PORT=${port}`, '--volume', `${data}:/data:Z`]
+    const own = ['--name', name, '--env', `PORT=${port}`, '--volume', `${data}:${mountedAt}:Z`]
     await podman('run', '--detach', '--network', 'host', ...own, ...options, ...command)
     const url = `http://127.0.0.1:${port}`
     for (let tries = 0; ; tries++) {
@@ -124,6 +130,15 @@ await withScratch(25, async (checks, scratch) => {
     const roots = await start([], data => writeFile(join(data, 'something'), ''))
     assert.equal(await roots.user(), '0')
     await roots.end()
+    return undefined
+  })
+  await check('15.19: content goes to /var/lib/registry where only that is mounted', async () => {
+    const server = await start([], undefined, [image], 10, '/var/lib/registry')
+    await pushSmallBlob(server.url)
+    assert.ok((await readdir(server.data)).includes('content'))
+    assert.match(await logs(server.name), /content in \/var\/lib\/registry/)
+    assert.match(await podman('exec', server.name, 'marina-distribution', 'gc', '--dry-run'), /Nothing was changed/)
+    await server.end()
     return undefined
   })
   await check('a new volume with its lost+found is an empty one', async () => {

@@ -51,15 +51,17 @@ export async function schemesIn(folder: string, authority: Authority, issuer: st
   await writeFile(at('oidc.yaml'), oidcFile(issuer))
   const policy = { AUTH_POLICY_FILE: at('policy.yaml') }
   const oidc = { AUTH_OIDC_FILE: at('oidc.yaml') }
-  const passwords = { ...policy, ...oidc, AUTH_HTPASSWD_FILE: at('users'), AUTH_ROBOT_TOKENS: 'true' }
-  const tokens = { ...passwords, AUTH_TOKEN_ISSUER: 'self' }
+  // The policy lets anybody pull something, so the registry issues tokens unless it is told not to.
+  const defaultTokens = { ...policy, ...oidc, AUTH_HTPASSWD_FILE: at('users'), AUTH_ROBOT_TOKENS: 'true' }
+  const passwords = { ...defaultTokens, AUTH_TOKEN_ISSUER: 'none' }
+  const tokens = { ...defaultTokens, AUTH_TOKEN_ISSUER: 'self' }
   const certificate = authority.issue('localhost')
   const tls = { TLS_CERT_FILE: certificate.certFile, TLS_KEY_FILE: certificate.keyFile }
   const provider = (host: '127.0.0.1' | 'localhost', own?: Certificate) =>
     startProvider(folder, host, providerRules, own)
   return {
     passwords,
-    tokens,
+    tokens: defaultTokens,
     provider: await provider('127.0.0.1'),
     [NAMED]: await provider('localhost'),
     'tls-passwords': { ...tls, ...passwords },

@@ -4,7 +4,7 @@ import { type LimitSettings, quotaVariables, readLimits } from './config/limits.
 import { metricsVariables } from './config/metrics.ts'
 import { unknownNames } from './config/names.ts'
 import { createReader, type Reader } from './config/reader.ts'
-import { withoutMaps } from './config/registry-maps.ts'
+import { registryEnvironment } from './config/registry-maps.ts'
 import { registryProblems } from './config/registry-report.ts'
 import { readS3, type S3StorageSettings } from './config/s3.ts'
 import { s3VariableNames } from './config/schema.ts'
@@ -42,7 +42,7 @@ export class ConfigError extends Error {
 
 /** Reads every variable of the environment; throws one `ConfigError` that holds all problems. */
 export function loadConfig(environment: NodeJS.ProcessEnv): Config {
-  const env = withoutMaps(environment)
+  const env = registryEnvironment(environment)
   const reader = createReader(env)
   const config: Config = reader.settings(topLevel)
   if (config.storageDriver === 's3') Object.assign(config, readS3(reader))
@@ -70,7 +70,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv): Config {
 
 /** Lines about variables that look like settings of the registry and have no effect. */
 export function configWarnings(environment: NodeJS.ProcessEnv): string[] {
-  const env = withoutMaps(environment)
+  const env = registryEnvironment(environment)
   const reader = createReader(env)
   const { read, sourceOf } = reader
   const { warnings } = unknownNames(env, strangers(reader))

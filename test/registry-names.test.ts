@@ -185,7 +185,7 @@ t.test('near misses stop the start, other names warn, and Kubernetes is let be',
     ['REGISTRY_HTTP_ADRR', 'REGISTRY_HTTP_ADDR'],
     ['REGISTRY_STORAGE_FILESYSTEM_ROOTDIR', undefined],
     ['REGISTRY_STORAGE_DELETE_ENABLE', 'REGISTRY_STORAGE_DELETE_ENABLED'],
-    ['REGISTRY_HTTP_HEADERS_ACCESS-CONTROL-ALLOW-ORIGIN', 'REGISTRY_HTTP_HEADERS_Access-Control-Allow-Origin'],
+    ['REGISTRY_HTTP_HEADERS_Access-Control-Allow-Origins', 'REGISTRY_HTTP_HEADERS_Access-Control-Allow-Origin'],
     ['REGISTRY_PATH', undefined],
     ['REGISTRY_NOTIFICATIONS_ENDPOINTS', undefined]
   ] as const) {
@@ -371,4 +371,30 @@ t.test('a secret may come from a file', async t => {
     'AWS_SECRET_ACCESS_KEY and AWS_SECRET_ACCESS_KEY_FILE are both set; allowed: one of them'
   ])
   t.strictSame(configWarnings(files), [])
+})
+
+t.test('15.34: the name of a header has no case', async t => {
+  const origin = 'REGISTRY_HTTP_HEADERS_Access-Control-Allow-Origin'
+  const credentials = 'REGISTRY_HTTP_HEADERS_Access-Control-Allow-Credentials'
+  const value = '["https://ui.example"]'
+  const corsOrigins = ['https://ui.example']
+  const lower = origin.replace('Access-Control-Allow-Origin', 'access-control-allow-origin')
+  for (const name of [origin, origin.toUpperCase(), lower]) {
+    const env = { [name]: value, [credentials.toUpperCase()]: '[true]' }
+    t.match(loadConfig(env), { corsOrigins, corsCredentials: true }, name)
+    t.strictSame(configWarnings(env), [], name)
+    t.match(registryNote(env), /Allow-Origin became CORS_ALLOW_ORIGIN=https:\/\/ui\.example/)
+  }
+  t.match(loadConfig({ REGISTRY_HTTP_HEADERS: `{access-control-allow-origin: ${value}}` }), { corsOrigins }, 'in a map')
+  t.match(loadConfig({ REGISTRY_HTTP: `{headers: {ACCESS-CONTROL-ALLOW-ORIGIN: ${value}}}` }), { corsOrigins })
+  t.match(loadConfig({ [origin]: value, [origin.toUpperCase()]: value }), { corsOrigins }, 'twice the same')
+  t.match(loadConfig({ [origin]: '', [origin.toUpperCase()]: value }), { corsOrigins }, 'empty is not set')
+  t.match(loadConfig({ [origin]: value, [origin.toUpperCase()]: '' }), { corsOrigins }, 'empty is not set')
+  t.match(
+    problemsOf({ [origin]: value, [origin.toUpperCase()]: '["https://b.example"]' }),
+    [/^unknown variable REGISTRY_HTTP_HEADERS_ACCESS-CONTROL-ALLOW-ORIGIN: did you mean /],
+    'two values'
+  )
+  const names = { [origin.toUpperCase()]: '*', [credentials.toUpperCase()]: 'true' }
+  t.match(problemsOf(names), [/^CORS_ALLOW_CREDENTIALS is "true" and CORS_ALLOW_ORIGIN is "\*"/], 'never for all')
 })

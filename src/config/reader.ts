@@ -1,5 +1,5 @@
 import { TransformDecodeError, Value } from '@sinclair/typebox/value'
-import { withoutMaps } from './registry-maps.ts'
+import { registryEnvironment } from './registry-maps.ts'
 import { ConfigSchema, type VariableName, type Variables, type VariableValue } from './schema.ts'
 import { createSources, type Source } from './sources.ts'
 import { type Settings, Unusable } from './values.ts'
@@ -10,7 +10,7 @@ import { type Settings, Unusable } from './values.ts'
  */
 export function createReader(env: NodeJS.ProcessEnv) {
   const problems: string[] = []
-  const sources = createSources(withoutMaps(env))
+  const sources = createSources(registryEnvironment(env))
 
   function isSet(name: VariableName): boolean {
     return sourceOf(name) !== undefined

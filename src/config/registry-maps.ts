@@ -11,11 +11,41 @@ const KINDS = ['REGISTRY_STORAGE', 'REGISTRY_AUTH']
 const NO_KIND = ['cache', 'delete', 'maintenance', 'redirect', 'tag']
 
 /**
+ * The environment as CNCF Distribution reads it, with one variable for each value and the names of `registryNames`.
+ * Names that are none of those stay.
+ */
+export function registryEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return withHeaderNames(withoutMaps(env))
+}
+
+/** Header names have no case, and environment variables are usually written in upper case. */
+function withHeaderNames(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const others = Object.keys(env).filter(name => name.startsWith(HEADERS) && !Object.hasOwn(registryNames, name))
+  if (others.length === 0) return env
+  const renamed = { ...env }
+  for (const name of others) {
+    const known = headerNames.get(name.toLowerCase())
+    // Where both say something else, the other stays: an unknown name that stops the start.
+    if (known === undefined || (renamed[known]?.trim() && renamed[known] !== env[name])) continue
+    delete renamed[name]
+    renamed[known] = env[name]
+  }
+  return renamed
+}
+
+const HEADERS = 'REGISTRY_HTTP_HEADERS_'
+const headerNames = new Map(
+  Object.keys(registryNames)
+    .filter(name => name.startsWith(HEADERS))
+    .map(name => [name.toLowerCase(), name])
+)
+
+/**
  * CNCF Distribution takes a whole part of its configuration in one variable, as a map in YAML:
  * `REGISTRY_STORAGE_MAINTENANCE_READONLY={"enabled":true}`. Returns the environment with one variable for each value
  * instead, and where a map's key is the kind of storage or of access control, that kind. What is not such a map stays.
  */
-export function withoutMaps(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+function withoutMaps(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const names = Object.keys(env).filter(name => isPart(name) && env[name]?.trim().startsWith('{'))
   if (names.length === 0) return env
   const flat = { ...env }

@@ -1,11 +1,11 @@
 import { masked, quote, type Reader } from './reader.ts'
-import { withoutMaps } from './registry-maps.ts'
+import { registryEnvironment } from './registry-maps.ts'
 import { type RegistryName, registryNames } from './registry-names.ts'
 import { ConfigSchema, type VariableName } from './schema.ts'
 
 /** One line that tells what each name of CNCF Distribution became; undefined: none is set. */
 export function registryNote(environment: NodeJS.ProcessEnv): string | undefined {
-  const env = withoutMaps(environment)
+  const env = registryEnvironment(environment)
   const parts = Object.entries(registryNames).flatMap(([name, meaning]) => {
     const text = env[name]?.trim()
     return text ? [`${name} ${outcome(meaning, text, env)}`] : []

@@ -17,15 +17,14 @@ export async function listen(app: Pick<FastifyInstance, 'listen'>, config: Confi
   )
 }
 
-/** Listens on METRICS_PORT. */
+/** Listens on METRICS_PORT. Returns the line for the log that says where. */
 export async function listenForMonitors(
   monitor: FastifyInstance,
-  log: FastifyInstance['log'],
   { metricsPort: port = 0, metricsHost, host }: Config
-): Promise<void> {
+): Promise<string> {
   const at = { name: metricsHost === undefined ? 'HOST' : 'METRICS_HOST', host: metricsHost ?? host }
   const url = await listenAt(at, 'METRICS_PORT', port, host => monitor.listen({ port, host }))
-  log.info(`metrics at ${url}/metrics`)
+  return `metrics at ${url}/metrics`
 }
 
 /** Listens on an address of the configuration. Throws StartError where that can't be, in words about the variable. */

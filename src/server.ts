@@ -39,16 +39,20 @@ async function serveAlone(config: Config, report: (log: RegistryLog) => void): P
   const metrics = config.metricsPort === undefined ? undefined : await processMetrics()
   const app = await build(config, metrics)
   report(app.log)
-  const monitor = metrics && createMonitor({ exposition: metrics, ready: () => isReady(app) })
+  const monitor =
+    metrics && createMonitor({ exposition: metrics, ready: async () => app.server.listening && isReady(app) })
   // Before listening: as process 1 of a container, a process without a handler would not hear SIGTERM at all. The monitor
   // goes last, so that probes are told that the app is closing.
   endGracefully(app, config, { last: async () => monitor?.close() })
   try {
+    // The monitor first: a start that fails at the second port has not said that it listens at the first.
+    const metricsLine = monitor && (await listenForMonitors(monitor, config))
     await listen(app, config)
     reportAnonymousWrites(app, config)
-    if (monitor) await listenForMonitors(monitor, app.log, config)
+    if (metricsLine) app.log.info(metricsLine)
   } catch (error) {
     await app.close()
+    await monitor?.close()
     throw error
   }
 }

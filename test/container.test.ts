@@ -1,10 +1,11 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { buildApp } from '../src/app.ts'
 import { defaults } from '../src/config.ts'
 import { dataFolder } from '../src/container/data-folder.ts'
 import { becomeOwner } from '../src/container/data-owner.ts'
+import { FOREIGN_FILES, foreignConfig } from '../src/container/foreign-config.ts'
 import { foreignLayout } from '../src/foreign-layout.ts'
 import { createMemory } from '../src/storage/memory.ts'
 import { folder, start } from './support/server.ts'
@@ -29,6 +30,20 @@ t.test('15.19: a container uses /var/lib/registry where that is mounted and /dat
     t.equal(await dataFolder({ mountinfo, isEmpty: async () => empty }), expected, what)
   }
   t.equal(await dataFolder({ mountinfo: '', isEmpty: async () => true }), '/data', 'where no mounts are listed')
+})
+
+t.test('15.19: a configuration file that is mounted stops the start, since nothing in it would count', async t => {
+  const path = folder(t)
+  const files = ['config.yml', 'other.yml'].map(name => join(path, name))
+  t.equal(await foreignConfig(files), undefined)
+  writeFileSync(files[1]!, 'auth: { htpasswd: { path: /auth/htpasswd } }')
+  t.match(
+    await foreignConfig(files),
+    `${files[1]} is mounted, and this registry reads no configuration file; allowed: `
+  )
+  t.strictSame(FOREIGN_FILES, ['/etc/docker/registry/config.yml', '/etc/distribution/config.yml'])
+  const program = readFileSync(new URL('../src/container.ts', import.meta.url), 'utf8')
+  t.ok(program.indexOf('foreignConfig()') < program.indexOf('becomeOwner('), 'before anything else')
 })
 
 t.test('15.19: a folder of CNCF Distribution is recognised', async t => {

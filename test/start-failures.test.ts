@@ -8,6 +8,7 @@ import t, { type Test } from 'tap'
 import { addGc } from '../src/cli/gc.ts'
 import { addRepository } from '../src/cli/repository.ts'
 import { addToken } from '../src/cli/token.ts'
+import { addUploads } from '../src/cli/uploads.ts'
 import { addVerify } from '../src/cli/verify.ts'
 import { readTls } from '../src/config/tls.ts'
 import { loadConfig } from '../src/config.ts'
@@ -171,6 +172,22 @@ t.test('15.20: what this user may not do is said with the user, the owner and th
   t.throws(() => readTls({ certFile, keyFile: at('none') }), /^TLS_KEY_FILE is /, 'a renewal too')
 })
 
+t.test('15.20: a port that is taken is one line and nothing before it, whichever of the two ports it is', async t => {
+  const taken = String(await portOf(t, createServer()))
+  for (const WORKERS of ['1', '2']) {
+    for (const [variable, other] of [
+      ['METRICS_PORT', 'PORT'],
+      ['PORT', 'METRICS_PORT']
+    ] as const) {
+      const env = { HOST: '127.0.0.1', STORAGE_PATH: join(scratch(t), 'a'), WORKERS, [variable]: taken, [other]: '0' }
+      const running = run(t, env)
+      t.equal(await running.exited, 1, `${variable} ${WORKERS}`)
+      t.equal(running.err, `${variable} is ${taken}, where another program listens; allowed: any free port\n`)
+      t.equal(running.out, '', 'no line says that it listens')
+    }
+  }
+})
+
 t.test('15.20: a full and a read-only disk are named as such', async t => {
   for (const [code, reason] of [
     ['EROFS', 'it is mounted read-only'],
@@ -280,6 +297,18 @@ t.test('15.16: READ_ONLY serves, and commands that only read work, where nothing
     const env = { STORAGE_PATH: path, READ_ONLY: 'true' }
     for (const args of [['verify'], ['gc', '--dry-run'], ['repository', 'list'], ['token', 'list']]) {
       const outcome = await runCommand(t, [addVerify, addGc, addRepository, addToken], env, ...args)
+      t.match(outcome, { code: 0, err: '' }, args.join(' '))
+    }
+  })
+})
+
+t.test('15.16: commands that only read work on a mount that holds nothing', async t => {
+  const path = scratch(t)
+  chmodSync(path, 0o555)
+  await unprivileged(async () => {
+    for (const args of [['gc', '--dry-run'], ['verify'], ['uploads', 'list'], ['repository', 'list']]) {
+      const env = { STORAGE_PATH: path, READ_ONLY: 'true' }
+      const outcome = await runCommand(t, [addVerify, addGc, addRepository, addUploads], env, ...args)
       t.match(outcome, { code: 0, err: '' }, args.join(' '))
     }
   })

@@ -46,8 +46,15 @@ export async function servePrimary(config: Config, report: (log: RegistryLog) =>
       await monitor?.close()
     }
   )
-  await pool.start()
-  if (monitor && config.metricsPort !== undefined) await listenForMonitors(monitor, log, config)
+  const ownPort = config.metricsPort === undefined ? undefined : monitor
+  const metricsLine = ownPort && (await listenForMonitors(ownPort, config))
+  try {
+    await pool.start()
+  } catch (error) {
+    await ownPort?.close()
+    throw error
+  }
+  if (metricsLine) log.info(metricsLine)
 }
 
 async function createPool(config: Config, log: RegistryLog) {

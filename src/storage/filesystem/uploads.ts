@@ -190,7 +190,8 @@ async function abort({ root, sessions }: Store, id: string): Promise<void> {
 
 async function* listUploads({ root, sessions }: Store): AsyncGenerator<{ id: string; ageMs: number }> {
   await root.confine(sessions.path)
-  for (const id of await readdir(sessions.path)) {
+  // A read-only mount may hold no such folder: a copy without empty folders, or nothing at all.
+  for (const id of (await readdir(sessions.path).catch(ignoreMissing)) ?? []) {
     if (id.startsWith('.')) continue
     const changed = (await sessions.find(id))?.mtimeMs ?? (await root.stat(sessions.folderOf(id)))?.mtimeMs
     if (changed !== undefined) yield { id, ageMs: root.age(changed) }

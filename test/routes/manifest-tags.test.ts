@@ -69,19 +69,6 @@ onEachDriver('a tag that moves leaves the old manifest to its digest', async (t,
   )
 })
 
-onEachDriver(
-  'the type a manifest was last pushed with counts',
-  async (t, { prepareImage, putManifest, getManifest }) => {
-    const { mediaType, ...rest } = object(await prepareImage('a'))
-    const bytes = json(rest)
-    t.equal(mediaType, IMAGE)
-    for (const type of [IMAGE, DOCKER_IMAGE]) {
-      told(t, await putManifest('a', 'v1', bytes, type), 201, {}, type)
-      told(t, await getManifest('a', 'v1'), 200, { 'content-type': type }, type)
-    }
-  }
-)
-
 onEachDriver('deleting', async (t, registry) => {
   const { pushImage, putManifest, getManifest, head, del, tags } = registry
   const gone = async (name: string, reference: string) => {

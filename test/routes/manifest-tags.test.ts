@@ -1,8 +1,6 @@
 import { holds, refused, told } from '../support/answers.ts'
-import { ALGORITHMS, absent, DOCKER_IMAGE, digestOf, IMAGE, json } from '../support/images.ts'
+import { ALGORITHMS, absent, digestOf, IMAGE } from '../support/images.ts'
 import { onEachDriver } from '../support/registry.ts'
-
-const object = (bytes: Buffer): Record<string, unknown> => JSON.parse(bytes.toString())
 
 onEachDriver('pushing by digest', async (t, registry) => {
   const { prepareImage, putManifest, getManifest, tags, send } = registry

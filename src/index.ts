@@ -12,6 +12,7 @@ import gc from '../plugins/gc.ts'
 import health from '../plugins/health.ts'
 import metricsRoute from '../plugins/metrics.ts'
 import ociRouting from '../plugins/oci-routing.ts'
+import pendingAnswers from '../plugins/pending-answers.ts'
 import rateLimit from '../plugins/rate-limit.ts'
 import readOnly from '../plugins/read-only.ts'
 import registry from '../plugins/registry.ts'
@@ -134,6 +135,7 @@ async function registerApi(app: FastifyInstance, options: Config & MarinaOptions
   app.setValidatorCompiler(TypeBoxValidatorCompiler)
   await app.register(errors)
   await app.register(responseHeaders, { api: true })
+  await app.register(pendingAnswers, { most: options.bufferMemoryBytes })
   const metrics = register && (await loadMetrics())(register)
   await app.register(storagePlugin, {
     storage,

@@ -257,7 +257,8 @@ export const generalVariables = {
     {
       setting: 'bufferMemoryBytes',
       default: '64MiB',
-      description: 'Memory for the buffers of all uploads and downloads together.'
+      description:
+        'Memory for the buffers of all uploads and downloads together; as much again for long answers that clients have not read yet.'
     },
     '8MiB',
     '64GiB'

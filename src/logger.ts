@@ -8,7 +8,7 @@ import {
 import type { Config } from './config.ts'
 import { bytesReceived, bytesSent } from './http/body-bytes.ts'
 import { traceIdOf } from './http/request-id.ts'
-import { shownPath, shownUrl } from './http/shown-url.ts'
+import { shownHost, shownPath, shownUrl } from './http/shown-url.ts'
 import { bytesText } from './units.ts'
 
 type LogFormat = Pick<Config, 'logLevel' | 'logFormat'>
@@ -43,7 +43,8 @@ const USER_AGENT_CHARS = 256
 
 function describeRequest({ method, url, host, ip, socket, headers }: FastifyRequest) {
   const userAgent = headers['user-agent']?.slice(0, USER_AGENT_CHARS)
-  return { method, url: shownUrl(url), host, remoteAddress: ip, remotePort: socket?.remotePort, userAgent }
+  const shown = { url: shownUrl(url), host: host && shownHost(host) }
+  return { method, ...shown, remoteAddress: ip, remotePort: socket?.remotePort, userAgent }
 }
 
 /** Fastify's option `childLoggerFactory`: every line about a request tells the trace that its client says it is a part of. */

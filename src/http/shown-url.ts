@@ -8,6 +8,9 @@ const SHOWN: ReadonlySet<string> = new Set(
 /** A request's path as a log or a trace may hold it: without credentials before a host. */
 export const shownPath = (url: string): string => pathOf(url).replace(/^\/\/[^/@]*@/, '//…@')
 
+/** A request's host as a log may hold it: some clients leave the credentials of a URL in it. */
+export const shownHost = (host: string): string => host.replace(/^.*@/s, '…@')
+
 /**
  * A request's URL as a log may hold it: without the credentials of an absolute URL, and with an ellipsis in place of query
  * parameters that are not the API's, because people put passwords there.

@@ -134,6 +134,9 @@ t.test('15.18: what people put into a URL by mistake stands in no log and no ans
     const answer = await until('never')
     if (!target.includes('n=hunter2x') && !target.startsWith('//')) t.notMatch(answer, 'hunter2', target)
   }
+  const { socket, until } = await openSocket(app)
+  socket.write('GET /v2/ HTTP/1.1\r\nHost: alice:hunter2@h\r\nConnection: close\r\n\r\n')
+  t.notMatch(await until('never'), 'hunter2', 'in the Host header')
   const requests = lines.filter(line => line.includes('request completed'))
   t.ok(requests.length >= 10)
   t.match(requests[0], '/v2/?account=alice&…')

@@ -1,9 +1,11 @@
 import { type StorageDriver, StorageError } from '../storage/driver.ts'
-import { systemKey } from './keys.ts'
+import { catalogKey, systemKey } from './keys.ts'
 import type { RegistryLog } from './log.ts'
 
 /** One key that is written again and again: so a trial leaves nothing behind, and trials of several processes don't meet. */
 const KEY = systemKey('ready')
+/** Looked for where nothing is written. It is among the keys that pulls read: those of the system may be closed to this user. */
+const LOOKED_FOR = catalogKey('ready')
 const WORD = Buffer.from('ready')
 
 /** How long an outcome is trusted. */
@@ -64,7 +66,7 @@ export function createReadiness(options: ReadinessOptions) {
   }
 
   async function use(): Promise<void> {
-    if (!writes) return void (await storage.stat(KEY))
+    if (!writes) return void (await storage.stat(LOOKED_FOR))
     // A full store takes no pushes and serves pulls, so nobody is to be kept away from it.
     const full = await storage.put(KEY, WORD).then(() => false, isFull)
     const found = await storage.get(KEY)

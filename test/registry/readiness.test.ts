@@ -73,6 +73,19 @@ t.test('a store that hangs is not ready after the limit, and is not asked again 
   t.strictSame(state.told, ['the storage does not work: not ready the store does not answer within 0.1 s'])
 })
 
+t.test('15.6: where nothing is written, what only the owner of the folder may read is not looked at', async t => {
+  const { storage } = watched()
+  const looked: string[] = []
+  const stat: StorageDriver['stat'] = async key => {
+    looked.push(key)
+    return undefined
+  }
+  const log = { info: () => {}, warn: () => {} }
+  t.equal(await createReadiness({ storage: { ...storage, stat }, log, writes: false }).ready(), true)
+  t.match(looked, [/^catalog\//])
+  t.equal(looked.length, 1)
+})
+
 t.test('a full store serves pulls: it is ready', async t => {
   const { state, storage, ready } = watched()
   state.fault = new StorageError('full', 'no room')

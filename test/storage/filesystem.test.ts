@@ -102,6 +102,26 @@ t.test('15.6: nobody but the owner may read what is private, and the umask decid
   t.equal((await modesIn(path, 'open'))['open/e'], '640', 'an umask of 027')
 })
 
+t.test(
+  '15.6: another user opens a folder for reading, and is kept out of what is private alone',
+  { skip: process.getuid?.() === 0 ? false : 'only root can become somebody else' },
+  async t => {
+    const path = await mkdtemp(join(tmpdir(), 'marina-private-'))
+    t.teardown(() => rm(path, { recursive: true, force: true }))
+    await chmod(path, 0o755)
+    const privatePrefixes = ['secret/']
+    const driver = await openFilesystem({ path, privatePrefixes })
+    for (const key of ['secret/keys/a', 'open/b']) await driver.put(key, Buffer.from('bytes'))
+    process.seteuid?.(10_002)
+    t.teardown(() => process.seteuid?.(0))
+    const other = await openFilesystem({ path, privatePrefixes, readOnly: true })
+    t.strictSame(other.exposed, [])
+    t.equal((await other.get('open/b'))?.bytes.toString(), 'bytes')
+    await t.rejects(other.get('secret/keys/a'), { name: 'StorageError', message: /EACCES/ })
+    process.seteuid?.(0)
+  }
+)
+
 t.test('15.6: what others could read is closed when the folder is opened, and told', async t => {
   const { path, driver } = await open(t)
   for (const key of ['secret/a', 'secret/keys/b', 'open/c']) await driver.put(key, Buffer.from('bytes'))

@@ -52,16 +52,21 @@ export async function closePrivate(
 
 /** The folder and what is below it, each with its mode; no more than `left` allows. */
 async function* below(path: string, left = { entries: LOOKED_AT }): AsyncGenerator<{ path: string; mode: number }> {
-  const stat = await lstat(path).catch(ignoreMissing)
+  const stat = await lstat(path).catch(ignoreHidden)
   if (stat?.isFile()) yield { path, mode: stat.mode }
   if (!stat?.isDirectory()) return
   yield { path, mode: stat.mode }
-  const folder = await opendir(path).catch(ignoreMissing)
+  const folder = await opendir(path).catch(ignoreHidden)
   if (!folder) return
   for await (const { name } of folder) {
     if (left.entries-- <= 0) return
     yield* below(join(path, name), left)
   }
+}
+
+/** For `catch`: what this user may not look into is another's, and closed to this one already. */
+function ignoreHidden(error: unknown): undefined {
+  return codeOf(error) === 'EACCES' ? undefined : ignoreMissing(error)
 }
 
 /** Why it could not be done; undefined: it was. Some file systems have no modes and report success. */

@@ -16,6 +16,7 @@ import { RegistryError } from '../src/registry/errors.ts'
 import { isRepository, parseRepository } from '../src/registry/names.ts'
 import { createRobots } from '../src/registry/robots.ts'
 import { createSharedSecrets } from '../src/registry/shared-secrets.ts'
+import { StorageError } from '../src/storage/driver.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -85,9 +86,17 @@ async function accessControl(app: FastifyInstance, options: AccessPluginOptions)
     return
   }
   const openAccess = await loadOpenAccess()
-  const sharedKeys = (make: () => Buffer, usedFor: number) =>
-    createSharedSecrets({ storage: app.storage, make, usedFor, steady })
-  const robots = () => createRobots(app.storage)
+  const needed: NeededSecrets[] = []
+  const sharedKeys = (make: () => Buffer, usedFor: number) => {
+    const look = createSharedSecrets({ storage: app.storage, make, usedFor, steady })
+    needed.push({ what: 'the keys of tokens (AUTH_TOKEN_ISSUER=self)', look })
+    return look
+  }
+  const robots = () => {
+    const found = createRobots(app.storage)
+    needed.push({ what: 'the records of robots (AUTH_ROBOT_TOKENS)', look: found.tokenHashes })
+    return found
+  }
   const access = await openAccess(settings, {
     log: app.log,
     robots,
@@ -98,6 +107,12 @@ async function accessControl(app: FastifyInstance, options: AccessPluginOptions)
     passwordChecked
   })
   app.addHook('onClose', async () => access.close())
+  if (readOnly) {
+    await checkSecrets(needed).catch(error => {
+      access.close()
+      throw error
+    })
+  }
 
   app.decorateRequest('may', function (this: FastifyRequest, action: RepositoryAction, repository: string) {
     return access.may(this.caller!, action, repository)
@@ -140,6 +155,29 @@ async function accessControl(app: FastifyInstance, options: AccessPluginOptions)
 }
 
 export default fp(accessControl, { name: 'access', dependencies: ['oci-routing'], fastify: '5.x' })
+
+/** Secrets in the store without which logins fail. */
+interface NeededSecrets {
+  what: string
+  look: () => Promise<unknown>
+}
+
+/**
+ * A read-only server may run as another user than the owner of the folder, or on a mount where no keys can be made. Then
+ * the start fails, rather than each login.
+ */
+async function checkSecrets(needed: readonly NeededSecrets[]): Promise<void> {
+  for (const { what, look } of needed) {
+    try {
+      await look()
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error
+      const remedy = 'run as the owner of the folder, start once without READ_ONLY to make them, or turn them off'
+      const message = `${what} can't be read or made in system/ (${error.message}): ${remedy}.`
+      throw new StorageError(error.fault, message, { cause: error })
+    }
+  }
+}
 
 /** For `onRoute`. */
 export function requireAction({ method, url, config }: RouteOptions): void {

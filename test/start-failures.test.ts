@@ -302,6 +302,39 @@ t.test('15.16: READ_ONLY serves, and commands that only read work, where nothing
   })
 })
 
+t.test(
+  '15.16: READ_ONLY fails at the start where the secrets that logins need can be neither read nor made',
+  async t => {
+    const [path, empty] = [join(scratch(t), 'registry'), scratch(t)]
+    const env = { STORAGE_PATH: path, AUTH_HTPASSWD_FILE: join(scratch(t), 'users') }
+    writeFileSync(env.AUTH_HTPASSWD_FILE, '')
+    const self = { AUTH_TOKEN_ISSUER: 'self' }
+    const start = (settings: NodeJS.ProcessEnv) => failureOf({ ...env, READ_ONLY: 'true', ...settings })
+    t.equal(await failureOf(env), 'it started')
+    mkdirSync(join(path, 'system', 'token-keys'), { recursive: true })
+    mkdirSync(join(path, 'system', 'robots'), { recursive: true })
+    chmodSync(join(path, 'system'), isRoot ? 0o700 : 0)
+    chmodSync(empty, 0o555)
+    t.teardown(() => chmodSync(join(path, 'system'), 0o700))
+    await unprivileged(async () => {
+      t.equal(await start({}), 'it started', 'nothing secret is needed')
+      for (const [settings, what] of [
+        [self, 'the keys of tokens (AUTH_TOKEN_ISSUER=self)'],
+        [{ ...self, STORAGE_PATH: empty }, 'the keys of tokens (AUTH_TOKEN_ISSUER=self)'],
+        [{ AUTH_ROBOT_TOKENS: 'true' }, 'the records of robots (AUTH_ROBOT_TOKENS)']
+      ] as const) {
+        const failure = await start(settings)
+        t.ok(failure.includes(`: ${what} can't be read or made in system/ (`), failure)
+        t.match(
+          failure,
+          /^STORAGE_PATH is "[^\n]+ run as the owner of the folder, start once without READ_ONLY [^\n]+; allowed: [^\n]+$/
+        )
+      }
+      t.equal(await start({ STORAGE_PATH: empty, AUTH_ROBOT_TOKENS: 'true' }), 'it started', 'there are no robots')
+    })
+  }
+)
+
 t.test('15.16: commands that only read work on a mount that holds nothing', async t => {
   const path = scratch(t)
   chmodSync(path, 0o555)

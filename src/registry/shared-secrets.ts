@@ -50,11 +50,15 @@ export function createSharedSecrets({ storage, make, usedFor, steady }: SharedSe
     let stored = await read()
     const last = stored.at(-1)
     if (!last || last.ageMs > REPLACE) {
-      await storage.put(tokenKeyKey(last ? parseTokenKeyNumber(last.key) + 1 : 1), make(), { ifAbsent: true })
+      const key = tokenKeyKey(last ? parseTokenKeyNumber(last.key) + 1 : 1)
+      await storage.put(key, make(), { ifAbsent: true }).catch(error => {
+        if (!last) throw error // an old one is good for longer, on a read-only mount for ever
+      })
       stored = await read()
     }
     const spent = stored.filter((_, index) => (stored[index + 1]?.ageMs ?? 0) > USE + LOOK + usedFor)
-    if (spent.length > 0) await storage.delete(spent.map(({ key }) => key))
+    // Nobody uses those that stay, and the next look tries again.
+    if (spent.length > 0) await storage.delete(spent.map(({ key }) => key)).catch(() => undefined)
     const kept = stored.filter(secret => !spent.includes(secret))
     const used = kept.findLast(({ ageMs }) => ageMs >= USE) ?? kept[0]
     if (!used) throw new Error('the secret for tokens was written and is not there')

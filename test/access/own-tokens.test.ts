@@ -7,7 +7,7 @@ import { hashOf, makeToken } from '../../src/access/robot-token.ts'
 import type { TokenSettings } from '../../src/config/tokens.ts'
 import { loadConfig } from '../../src/config.ts'
 import { createRobots } from '../../src/registry/robots.ts'
-import type { StorageDriver } from '../../src/storage/driver.ts'
+import { type StorageDriver, StorageError } from '../../src/storage/driver.ts'
 import { createMemory } from '../../src/storage/memory.ts'
 import { openSocket } from '../plugins/edge.ts'
 import { refused, told } from '../support/answers.ts'
@@ -259,6 +259,34 @@ t.test('replicas know each other’s tokens, and the keys are replaced', async t
     'UNAUTHORIZED',
     'another store'
   )
+})
+
+t.test('15.16: where nothing can be written any more, the keys that are there go on being used', async t => {
+  let [now, writes] = [Date.UTC(2026, 5), true]
+  const memory = createMemory({ now: () => now })
+  const barred = async () => {
+    throw new StorageError('unavailable', 'EROFS: read-only file system')
+  }
+  const storage: StorageDriver = {
+    ...memory,
+    put: (...args) => (writes ? memory.put(...args) : barred()),
+    delete: (...args) => (writes ? memory.delete(...args) : barred())
+  }
+  const settings = { storage, now: () => now }
+  told(t, await (await open(t, settings)).ask('alice'), 200, {}, 'a key is made')
+  for (const wait of [31 * DAY, 31 * DAY + 11 * 60_000]) {
+    now += wait
+    writes = false
+    const { ask, send } = await open(t, { ...settings, readOnly: true })
+    const answer = await ask('alice')
+    told(t, answer, 200, {}, 'a token')
+    told(t, await withToken(send, answer).get('/v2/'), 200, {}, 'which is good')
+    writes = true
+    told(t, await (await open(t, settings)).ask('alice'), 200, {}, 'another process replaces the key')
+  }
+  now += HOUR
+  writes = false
+  told(t, await (await open(t, { ...settings, readOnly: true })).ask('alice'), 200, {}, 'spent keys stay')
 })
 
 t.test('where clients find the endpoint', async t => {

@@ -58,8 +58,10 @@ calls.open = async (...args) => {
   return handle
 }
 const { fsync, open: openDescriptor } = fs
-fs.open = Object.assign((path: string, flags: string, done: (error: Error | null, descriptor?: number) => void) => {
-  meet('open').then(() => openDescriptor(path, flags, done as never), done)
+type Opened = (error: Error | null, descriptor?: number) => void
+fs.open = Object.assign((...args: unknown[]) => {
+  // With a mode or without one.
+  meet('open').then(() => (openDescriptor as (...args: unknown[]) => void)(...args), args.at(-1) as Opened)
 }, openDescriptor) as typeof fs.open
 fs.fsync = Object.assign((descriptor: number, done: fs.NoParamCallback) => {
   meet('fsync').then(() => fsync(descriptor, done), done)

@@ -16,7 +16,7 @@ export interface Target {
 }
 
 /** What the server may hold at most, in MiB, whatever it is sent. */
-const MEMORY_MIB = 250
+const MEMORY_MIB = 300
 
 /** Makes the files that a server of this kind needs, in a folder of their own, and returns its variables. */
 export type Prepare = (folder: string) => Promise<Record<string, string>>

@@ -1,8 +1,10 @@
 import { EventEmitter, once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
+import { get, type IncomingMessage } from 'node:http'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import t from 'tap'
@@ -34,9 +36,9 @@ async function monitorOf(server: Run): Promise<string> {
 }
 
 async function counted(url: string, name: string): Promise<number> {
-  // A machine that is busy leaves a kept connection idle for longer than the server keeps it.
-  const text = await (await fetch(`${url}/metrics`, { headers: { connection: 'close' } })).text()
-  const values = text.split('\n').filter(line => line.startsWith(name))
+  // Over a connection of its own: a machine that is busy leaves a kept one idle for longer than the server keeps it.
+  const [answer] = (await once(get(`${url}/metrics`, { agent: false }), 'response')) as [IncomingMessage]
+  const values = (await text(answer)).split('\n').filter(line => line.startsWith(name))
   return values.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
 }
 

@@ -30,9 +30,11 @@ const TURN_BYTES = 256 * 1024
 /**
  * After so many pieces too. Node.js hands each chunk of a chunked body on by itself, be it of one byte, and what follows it
  * costs far more than its bytes. During the turn the rest of what was read from the socket gathers in the request's own
- * buffer, and is then read as one piece.
+ * buffer, and then becomes one piece.
  */
 const TURN_PIECES = 16
+/** A shorter piece, in bytes, is joined with those that are there already, until it is as long. */
+const SHORT_PIECE = 4 * 1024
 
 /** Requests with `Expect: 100-continue` whose client still waits, with the response to tell it through. */
 const awaitingContinue = new WeakMap<IncomingMessage, ServerResponse>()
@@ -70,9 +72,10 @@ export async function* bodyOf({ raw }: { raw: IncomingMessage }): AsyncGenerator
       const next: IteratorResult<Uint8Array> = await awaitBody(raw, () => chunks.next())
       waiting = false
       if (next.done) return
-      taken += next.value.length
-      count.bytes += next.value.length
-      yield next.value
+      const piece = next.value.length < SHORT_PIECE ? joined(next.value, raw) : next.value
+      taken += piece.length
+      count.bytes += piece.length
+      yield piece
       if (taken < TURN_BYTES && ++pieces < TURN_PIECES) continue
       taken = pieces = 0
       await othersTurn()
@@ -86,6 +89,18 @@ export async function* bodyOf({ raw }: { raw: IncomingMessage }): AsyncGenerator
     if (waiting) left?.catch(() => undefined)
     else await left
   }
+}
+
+/** A piece, with what follows it in the request's buffer. Up to Node.js 24 one read returns all of that, later just a piece. */
+function joined(first: Uint8Array, raw: IncomingMessage): Uint8Array {
+  const pieces = [first]
+  for (let bytes = first.length; bytes < SHORT_PIECE; ) {
+    const piece = raw.read() as Uint8Array | null
+    if (piece === null) break
+    pieces.push(piece)
+    bytes += piece.length
+  }
+  return pieces.length === 1 ? first : Buffer.concat(pieces)
 }
 
 /**

@@ -85,6 +85,9 @@ export function createBlobs(options: BlobOptions) {
     return found
   }
 
+  /** Bytes of a blob that the repository has; undefined: it is not there. */
+  const sizeOf = async (name: string, digest: Digest): Promise<number | undefined> => (await lookUp(name, digest))?.size
+
   /**
    * Size in bytes. A caller who is going to push takes "present" for a promise (`relying`); nothing is written for any
    * other. Throws `blob-unknown`.
@@ -224,7 +227,7 @@ export function createBlobs(options: BlobOptions) {
   }
 
   const { has: orphaned, mayLink } = orphans
-  return { link, rely, head, get, shareable, store, publish, orphaned, mayLink, dropHint, mount, remove }
+  return { link, rely, sizeOf, head, get, shareable, store, publish, orphaned, mayLink, dropHint, mount, remove }
 }
 
 export type Blobs = ReturnType<typeof createBlobs>

@@ -3,11 +3,12 @@ import type { StorageDriver } from '../storage/driver.ts'
 import { bytesText } from '../units.ts'
 import type { Admission, Room } from './admission.ts'
 import { REMEMBERED } from './cache.ts'
+import type { Digest } from './digest.ts'
 import { RegistryError } from './errors.ts'
 import { blobsOf, manifestsOf, parseFolderDigest, parseLink, parseRecordSize } from './keys.ts'
 import type { RegistryLog } from './log.ts'
 import { matcherOf } from './patterns.ts'
-import { createRooms } from './rooms.ts'
+import { createRooms, type Held } from './rooms.ts'
 
 /** How many bytes each repository may hold whose name the pattern takes. Of several rules the first one counts. */
 export interface QuotaRule {
@@ -81,10 +82,26 @@ export function createQuota(options: QuotaOptions): Admission {
     const allowed = limitOf(repository)
     if (allowed === undefined) return undefined
     const held = rooms.of(repository, session)
+    return {
+      ...roomOf(held, allowed),
+      keep: bytes => rooms.hold(held, Math.min(bytes, held.bytes)),
+      release: () => rooms.end(held)
+    }
+  }
 
+  function shared(repository: string, digest: Digest): Room | undefined {
+    const allowed = limitOf(repository)
+    if (allowed === undefined) return undefined
+    const { held, leave } = rooms.share(repository, digest)
+    // What one of them does not need, the others may.
+    return { ...roomOf(held, allowed), keep: () => {}, release: leave }
+  }
+
+  function roomOf(held: Held, allowed: number): Pick<Room, 'need' | 'added'> {
+    const { repository } = held
     function reserve(bytes: number, count: Count): void {
       if (bytes <= held.bytes) return
-      check(repository, count, allowed!, bytes - held.bytes)
+      check(repository, count, allowed, bytes - held.bytes)
       rooms.hold(held, bytes)
     }
     return {
@@ -96,14 +113,13 @@ export function createQuota(options: QuotaOptions): Admission {
         reserve(bytes, count)
         return undefined
       },
-      keep: bytes => rooms.hold(held, Math.min(bytes, held.bytes)),
       added(kind, digest) {
         const count = counts.get(repository)
         if (count?.bytes !== undefined) count.bytes += held.bytes
-        count?.unseen?.set(`${kind} ${digest}`, held.bytes)
+        // Of requests that share their room, the first to end has counted it.
+        if (held.bytes > 0) count?.unseen?.set(`${kind} ${digest}`, held.bytes)
         rooms.end(held)
-      },
-      release: () => rooms.end(held)
+      }
     }
   }
 
@@ -159,7 +175,7 @@ export function createQuota(options: QuotaOptions): Admission {
     return bytes
   }
 
-  return { admit, room }
+  return { admit, room, shared }
 }
 
 /** Settles with the work, or after so many ms. */

@@ -16,6 +16,7 @@ export function createRooms({ expiryMs, steady }: { expiryMs: number; steady: ()
   const sums = new Map<string, number>()
   /** The one that was used longest ago first. */
   const sessions = new Map<string, Held>()
+  const shared = new Map<string, { held: Held; users: number }>()
 
   /** Those that were not used for long have expired, and their bytes are given back. */
   function forgetOld(): void {
@@ -57,5 +58,22 @@ export function createRooms({ expiryMs, steady }: { expiryMs: number; steady: ()
 
   const end = (held: Held): void => hold(held, 0)
 
-  return { reserved, of, hold, end }
+  /** The same for all who hold it under one name at once. The last one to leave ends it. */
+  function share(repository: string, name: string): { held: Held; leave: () => void } {
+    const key = `${repository} ${name}`
+    const entry = shared.get(key) ?? { held: of(repository, undefined), users: 0 }
+    shared.set(key, entry)
+    entry.users++
+    let isOver = false
+    const leave = (): void => {
+      if (isOver) return
+      isOver = true
+      if (--entry.users > 0) return
+      shared.delete(key)
+      end(entry.held)
+    }
+    return { held: entry.held, leave }
+  }
+
+  return { reserved, of, hold, end, share }
 }

@@ -1,5 +1,5 @@
 import { isFull, type StorageDriver, StorageError, type UploadState } from '../storage/driver.ts'
-import { type Admission, admitted, type Room } from './admission.ts'
+import { type Admission, admitted, type BlobRoom, type Room, roomForBlob } from './admission.ts'
 import type { Blobs } from './blobs.ts'
 import { type Algorithm, algorithmOf, type Digest, digestBytes } from './digest.ts'
 import { createEndings, NO_BLOB } from './endings.ts'
@@ -88,7 +88,7 @@ export function createUploads(options: UploadOptions) {
    */
   async function finish(repository: string, name: string, digest: Digest, chunk: Chunk, owner?: string): Promise<void> {
     const session = await sessions.check(repository, name, owner)
-    const room = admission?.room(repository, session.id)
+    const room = forBlob(repository, digest, admission?.room(repository, session.id))
     await inTurn(session, turn =>
       givingBack(session, room, () => finishInTurn(repository, session, digest, read(turn, chunk), room))
     )
@@ -143,23 +143,32 @@ export function createUploads(options: UploadOptions) {
     room?.added('blob', digest)
   }
 
+  const forBlob = (repository: string, digest: Digest, room: Room | undefined): BlobRoom | undefined =>
+    room && roomForBlob(room, () => blobs.sizeOf(repository, digest))
+
   /** A session that no room is left for goes with its bytes, and what has no bytes any more needs no room. */
-  async function givingBack<T>(session: Session, room: Room | undefined, work: () => Promise<T>): Promise<T> {
+  async function givingBack<T>(
+    session: Session,
+    room: Room | BlobRoom | undefined,
+    work: () => Promise<T>
+  ): Promise<T> {
     try {
       return await work()
     } catch (error) {
-      if (!room || !(error instanceof RegistryError)) throw error
-      if (error.kind === 'quota-exceeded') {
+      if (!room) throw error
+      const kind = error instanceof RegistryError ? error.kind : undefined
+      // Whatever a push without room fails with: the bytes that it leaves would count nowhere.
+      if (kind === 'quota-exceeded' || ('isBeyond' in room && room.isBeyond)) {
         if (await closings.end(session, NO_BLOB)) await storage.abort(session.id)
         room.release()
-      } else if (error.kind === 'digest-mismatch' || error.kind === 'upload-unknown') room.release()
+      } else if (kind === 'digest-mismatch' || kind === 'upload-unknown') room.release()
       throw error
     }
   }
 
   /** spec end-4b: a blob in one request, without a session. Throws `digest-mismatch`, `quota-exceeded`. */
   async function single(repository: string, digest: Digest, chunk: Chunk): Promise<void> {
-    const room = admission?.room(repository)
+    const room = forBlob(repository, digest, admission?.shared(repository, digest))
     try {
       await room?.need(chunk.length ?? 0)
       await (isSmall(chunk) ? singleWhole(repository, digest, chunk) : singleSent(repository, digest, chunk, room))

@@ -18,6 +18,12 @@ const quotas = [
   { pattern: 'team/**', bytes: 100 * KIB }
 ]
 
+/** The folders of a repository's blobs; each may hold several links. */
+async function blobsIn(storage: StorageDriver, name: string): Promise<string[]> {
+  const links = await keysIn(storage, blobsOf(name))
+  return [...new Set(links.map(key => key.slice(0, key.lastIndexOf('/'))))]
+}
+
 /** A push of a blob in two requests, or what the first was answered where it was refused. */
 async function push({ send, close }: Opened, name: string, bytes: Buffer) {
   const begun = await send('POST', `/v2/${name}/blobs/uploads/`)
@@ -189,11 +195,11 @@ onEachDriver(
       send('POST', `/v2/full/blobs/uploads/?digest=${digestOf(body)}`, { body, chunked })
     for (const chunked of [false, true]) {
       const answers = await Promise.all(blobs.map(body => single(body, chunked)))
-      const fits = chunked ? 0 : 1
-      t.equal(answers.filter(({ status }) => status === 201).length, fits, `chunked: ${chunked}`)
+      // The second time, the one that is there already.
+      t.equal(answers.filter(({ status }) => status === 201).length, 1, `chunked: ${chunked}`)
       for (const answer of answers) if (answer.status !== 201) refused(t, answer, 403, 'DENIED', 'the others')
     }
-    t.equal((await keysIn(storage, blobsOf('full'))).length, 1)
+    t.equal((await blobsIn(storage, 'full')).length, 1)
     t.strictSame(await uploadsIn(storage), [])
     const small = Array.from({ length: 20 }, () => random(100 * KIB))
     const answers = await Promise.all(small.map(body => push(registry, 'full', body)))
@@ -202,6 +208,112 @@ onEachDriver(
   },
   { quotas: [{ pattern: '**', bytes: 1024 * KIB }] }
 )
+
+const MIB = [{ pattern: '**', bytes: 1024 * KIB }]
+
+onEachDriver(
+  '15.9: a blob that is there already needs no room, and nothing else gets in without',
+  async (t, registry) => {
+    const { send, begin, close, patch, get, storage } = registry
+    const body = random(900 * KIB)
+    const single = (bytes: Buffer, chunked = false, digest = digestOf(body)) =>
+      send('POST', `/v2/full/blobs/uploads/?digest=${digest}`, { body: bytes, chunked })
+    told(t, await single(body), 201, {}, 'the first push')
+    const [content, blobs] = [await keysIn(storage, 'content/'), await blobsIn(storage, 'full')]
+    told(t, await single(body), 201, {}, 'the same again')
+    told(t, await single(body, true), 201, {}, 'without a length')
+    told(t, await push(registry, 'full', body), 201, {}, 'in two requests')
+    const session = (await patch(await begin('full'), body.subarray(0, 100 * KIB))).headers.location!
+    told(t, await close(session, digestOf(body), { body: body.subarray(100 * KIB) }), 201, {}, 'the rest of a session')
+
+    refused(t, await single(random(900 * KIB)), 400, 'DIGEST_INVALID', 'other bytes under its digest')
+    refused(t, await single(random(901 * KIB)), 403, 'DENIED', 'more bytes under its digest')
+    refused(t, await single(random(901 * KIB), true), 403, 'DENIED', 'also without a length')
+    refused(t, await push(registry, 'full', random(900 * KIB)), 403, 'DENIED', 'another blob')
+    const other = await begin('full')
+    refused(
+      t,
+      await close(other, digestOf(body), { body: random(900 * KIB) }),
+      400,
+      'DIGEST_INVALID',
+      'in two requests'
+    )
+    const short = await begin('full')
+    const answer = await close(short, digestOf(body), {
+      body: body.subarray(0, 500 * KIB),
+      chunked: true,
+      range: `0-${900 * KIB - 1}`
+    })
+    refused(t, answer, 400, 'SIZE_INVALID', 'a body that ends early')
+    refused(t, await get(short), 404, 'BLOB_UPLOAD_UNKNOWN', 'leaves no session whose bytes count nowhere')
+    t.strictSame(await uploadsIn(storage), [])
+    t.strictSame([await keysIn(storage, 'content/'), await blobsIn(storage, 'full')], [content, blobs])
+    told(t, await push(registry, 'full', random(124 * KIB)), 201, {}, 'what is left of the room')
+    refused(t, await single(random(1), false, digestOf(random(1))), 403, 'DENIED', 'then it is full')
+  },
+  { quotas: MIB }
+)
+
+onEachDriver(
+  '15.9: pushes of the same blob at once need room for one',
+  async (t, registry) => {
+    const single = (body: Buffer) => registry.send('POST', `/v2/full/blobs/uploads/?digest=${digestOf(body)}`, { body })
+    const [body, other] = [random(600 * KIB), random(600 * KIB)]
+    const answers = await Promise.all([body, body, other, body, body, body].map(single))
+    t.strictSame(
+      answers.map(({ status }) => status),
+      [201, 201, 403, 201, 201, 201]
+    )
+    t.strictSame(await uploadsIn(registry.storage), [])
+    told(t, await single(random(424 * KIB)), 201, {}, 'it counts once')
+    refused(t, await single(random(1)), 403, 'DENIED', 'and counts')
+  },
+  { quotas: MIB }
+)
+
+t.test('15.9: shared room is kept until the last request ends, and is counted once', async t => {
+  const quota = createQuota({
+    storage: createMemory(),
+    rules: [{ pattern: 'a', bytes: 1000 }],
+    log: LOG,
+    expiryMs: 1000,
+    steady: () => 0
+  })
+  await quota.admit('a')
+  const digest = parseDigest(digestOf(random(4)))
+  const refusal = { message: /^the repository holds about/ }
+  const need = async (bytes: number) => quota.room('a')!.need(bytes)
+  const [first, second, third] = [1, 2, 3].map(() => quota.shared('a', digest)!)
+  for (const room of [first!, second!, third!]) await room.need(600)
+  for (let twice = 0; twice < 2; twice++) {
+    first!.keep(0)
+    first!.release()
+    await t.rejects(need(401), refusal, 'the others have it still')
+  }
+  for (const room of [second!, third!]) {
+    room.added('blob', digest)
+    room.release()
+  }
+  await t.rejects(need(401), refusal)
+  await need(400)
+})
+
+t.test('15.9: whether a blob is there is looked up once, and only where the push would be refused', async t => {
+  const memory = createMemory()
+  let looks = 0
+  const storage: StorageDriver = {
+    ...memory,
+    list: async (prefix, options) => {
+      if (/blobs/.test(prefix) && options?.limit === undefined) looks++
+      return memory.list(prefix, options)
+    }
+  }
+  const { send } = await openRegistry(t, storage, { quotas: MIB, gcIntervalMs: 0 })
+  const body = random(900 * KIB)
+  const single = async () => (await send('POST', `/v2/full/blobs/uploads/?digest=${digestOf(body)}`, { body })).status
+  t.strictSame([await single(), looks], [201, 0])
+  t.strictSame([await single(), looks], [201, 1])
+})
 
 onEachDriver(
   '15.9: a chunk that nobody tells the length of is refused while it comes, and open sessions count',

@@ -282,7 +282,29 @@ t.test('15.14: an unknown name of a security family and a near miss of any name 
     ['UPLOAD_EXPIRES', 'UPLOAD_EXPIRY'],
     ['MANIFEST_MAX_BYTE', 'MANIFEST_MAX_BYTES'],
     ['TAGS_PAGEMAX', 'TAGS_PAGE_MAX'],
-    ['ALLOW_UNKNOWN_VARIABLE', 'ALLOW_UNKNOWN_VARIABLES']
+    ['ALLOW_UNKNOWN_VARIABLE', 'ALLOW_UNKNOWN_VARIABLES'],
+    // the same words in another order or form
+    ['ENABLE_DELETE', 'DELETE_ENABLED'],
+    ['TRUSTED_PROXIES', 'TRUST_PROXY'],
+    ['TRUSTED_PROXY', 'TRUST_PROXY'],
+    ['TAGS_IMMUTABLE', 'IMMUTABLE_TAGS'],
+    ['PATH_STORAGE', 'STORAGE_PATH'],
+    // without the family
+    ['HTPASSWD_FILE', 'AUTH_HTPASSWD_FILE'],
+    ['HTPASSWD_PATH', 'AUTH_HTPASSWD_FILE'],
+    ['REGISTRY_HTPASSWD', 'AUTH_HTPASSWD_FILE'],
+    ['POLICY_FILE', 'AUTH_POLICY_FILE'],
+    ['OIDC_FILE', 'AUTH_OIDC_FILE'],
+    ['TOKEN_ISSUER', 'AUTH_TOKEN_ISSUER'],
+    ['CERT_FILE', 'TLS_CERT_FILE'],
+    ['CLIENT_CA_FILE', 'TLS_CLIENT_CA_FILE'],
+    // a word more or less
+    ['READ_ONLY_MODE', 'READ_ONLY'],
+    ['ENABLE_READ_ONLY', 'READ_ONLY'],
+    ['REGISTRY_READ_ONLY', 'READ_ONLY'],
+    ['STORAGE_DELETE_ENABLED', 'DELETE_ENABLED'],
+    ['REGISTRY_TRUST_PROXY', 'TRUST_PROXY'],
+    ['IMMUTABLE', 'IMMUTABLE_TAGS']
   ] as const) {
     t.strictSame(problemsOf({ [name]: 'x' }), [
       `unknown variable ${name}: did you mean ${meant}?; allowed: ALLOW_UNKNOWN_VARIABLES=${name}, which ignores it`
@@ -293,7 +315,7 @@ t.test('15.14: an unknown name of a security family and a near miss of any name 
   t.strictSame(problemsOf({ S3_ACCOUNT: 'a', READONLY: 'x', ALLOW_UNKNOWN_VARIABLES: 'READONLY, S3_ACCOUNT' }), [])
   t.equal(problemsOf({ S3_ACCOUNT: 'a', READONLY: 'x', ALLOW_UNKNOWN_VARIABLES: 'READONLY' }).length, 1)
 
-  const unknown = { STORAGE_CLASS: 'fast', LOG_DIRECTORY: '/x', METRICS_PREFIX: 'x' }
+  const unknown = { STORAGE_CLASS: 'fast', LOG_DIRECTORY: '/x', METRICS_PREFIX: 'x', QUOTA: '1GiB' }
   t.strictSame(problemsOf(unknown), [], 'other families only warn')
   t.strictSame(
     configWarnings(unknown).map(line => line.split(' ')[0]),
@@ -326,7 +348,10 @@ t.test('15.14: what shells, CI systems, containers and services set is nothing o
     'OTEL_EXPORTER_OTLP_LOGS_ENDPOINT OTEL_LOGS_EXPORTER OTEL_RESOURCE_ATTRIBUTES OTEL_TRACES_SAMPLER OTEL_LOG_LEVEL',
     // settings of other programs
     'INTERNAL_URL DATABASE_URL REDIS_URL SECRET_KEY_BASE DEBUG_PORT WEB_CONCURRENCY WORKER HOSTS MINIO_ROOT_USER',
-    'MY_STORAGE_PTH MEMORY_LIMIT THREADS'
+    'MY_STORAGE_PTH MEMORY_LIMIT THREADS DB_READ_ONLY POSTGRES_READ_ONLY REDIS_READ_ONLY DEBUG_MODE MAINTENANCE_MODE',
+    'POSTGRES_PASSWORD_FILE MYSQL_ROOT_PASSWORD_FILE SSL_KEY_FILE SECRET_KEY_FILE SSH_KEY_FILE PASSWORD_FILE PID_FILE',
+    'ENABLE_IPV6 ENABLE_METRICS PROXY_MODE TRUST_STORE JAVA_TRUST_STORE IMAGE_TAG TAG TAGS POLICY TOKEN TOKEN_URL USERS',
+    'DELETE ONLY FILE BYTES ENABLED VAULT_TOKEN SENTRY_ENVIRONMENT HTTP_SERVER SERVER_MODE CLIENT_ID CLIENT_SECRET KEY_ID'
   ].flatMap(line => line.split(' '))
   // As a port, an address or a word would be: nothing depends on what they hold.
   const env = Object.fromEntries(strangers.map(name => [name, 'x']))
@@ -362,6 +387,7 @@ t.test('15.14: what shells, CI systems, containers and services set is nothing o
 
 t.test('15.14: no environment takes many steps to look through', async t => {
   const long = { [`AUTH_${'A'.repeat(100_000)}`]: 'x', [`READ_ONLY${'_'.repeat(100_000)}`]: 'x' }
+  t.strictSame(problemsOf({ ['E_'.repeat(50_000)]: 'x', [`LOG${'E'.repeat(100_000)}`]: 'x' }), [])
   t.equal(problemsOf(long).length, 2, 'a name of any length is compared with those of about its length alone')
 })
 

@@ -1,5 +1,5 @@
 import { registryNames } from './registry-names.ts'
-import { ConfigSchema, variableNames } from './schema.ts'
+import { ConfigSchema, type VariableName, variableNames } from './schema.ts'
 import { fileNameOf } from './sources.ts'
 
 /** Families of ours in which an unknown name stops the start: a setting that does not count could leave the registry open. */
@@ -8,7 +8,7 @@ const SECURITY = /^(AUTH|TLS|S3)_/
 const REGISTRY_SECURITY = /^REGISTRY_(AUTH|HTTP_TLS|PROXY|STORAGE_S3|STORAGE_DELETE|STORAGE_MAINTENANCE_READONLY)(_|$)/
 
 /** Families in which an unknown name is worth a warning. */
-const OURS = /^(STORAGE|AUDIT|LOG|GC|UPLOADS?|RATE|QUOTA|MANIFEST|TAGS|METRICS|REGISTRY)_/
+const OURS = /^(STORAGE|AUDIT|LOG|GC|UPLOADS?|RATE|QUOTA|MANIFEST|TAGS|METRICS|REGISTRY)_|^QUOTAS?$/
 
 export interface UnknownNames {
   /** Names that stop the start, since the setting would silently not count. */
@@ -22,7 +22,7 @@ export function unknownNames(env: NodeJS.ProcessEnv, strangers: readonly string[
   const found: UnknownNames = { problems: [], warnings: [] }
   for (const [name, value = ''] of Object.entries(env)) {
     if (value.trim() === '' || known.has(name) || strangers.includes(name) || isKubernetesLink(name, value)) continue
-    const meant = nearMiss(name) ?? (SECURITY.test(name) ? likest(name) : undefined)
+    const meant = nearMiss(name) ?? sameWords(name) ?? (SECURITY.test(name) ? likest(name) : undefined)
     if (meant !== undefined || SECURITY.test(name)) {
       const hint = meant === undefined ? 'docs/configuration.md lists the known ones' : `did you mean ${meant}?`
       found.problems.push(`unknown variable ${name}: ${hint}; ${letThrough(name)}`)
@@ -84,6 +84,51 @@ function nearMiss(name: string): string | undefined {
     if (nearest === undefined || distance < nearest.distance) nearest = { name: candidate.name, distance }
   }
   return nearest?.name
+}
+
+/** Families whose names are also written without the family. */
+const OMITTED = ['AUTH', 'TLS'].map(rootOf)
+/** Variables that close something: a name with one word more than theirs, of these, means them. */
+const CLOSING = /^(READ_ONLY|DELETE_ENABLED|IMMUTABLE_TAGS|TRUST_PROXY|QUOTA_BYTES|(AUTH|TLS)_.+_.+)$/
+const ADDED = new Set(['MODE', 'ENABLED', 'IS', 'SET', 'MARINA', 'REGISTRY', 'STORAGE', 'SERVER', 'HTTP'].map(rootOf))
+/** Names that can only mean one of ours, though they share few of its words. */
+const MEANT: readonly [RegExp, VariableName][] = [
+  [/(^|_)HTPASSWD(_|$)/i, 'AUTH_HTPASSWD_FILE'],
+  [/^IMMUTABLE$/i, 'IMMUTABLE_TAGS']
+]
+/** More words than any name of ours has. */
+const MOST_WORDS = 8
+
+/** The names of `candidates` by their words in the order of the alphabet. */
+const byWords = new Map(candidates.map(({ name }) => [orderless(name.split('_').map(rootOf)), name]))
+
+/** The variable that has the same words in another order, without its family, or with a word that adds nothing. */
+function sameWords(name: string): string | undefined {
+  const given = name.split('_', MOST_WORDS + 1)
+  if (given.length > MOST_WORDS) return undefined
+  const words = given.map(rootOf)
+  // A single word is near to what other programs use.
+  const others = words.length > 1 ? [words, ...OMITTED.map(family => [...words, family])] : []
+  const found = others.map(each => byWords.get(orderless(each))).find(each => each !== undefined)
+  if (found !== undefined) return found
+  for (const [index, word] of words.entries()) {
+    const shorter = ADDED.has(word) ? byWords.get(orderless(words.toSpliced(index, 1))) : undefined
+    if (shorter !== undefined && CLOSING.test(shorter)) return shorter
+  }
+  return MEANT.find(([pattern]) => pattern.test(name))?.[1]
+}
+
+function orderless(words: readonly string[]): string {
+  return words.toSorted().join('_')
+}
+
+/** A word without its ending: ENABLE and ENABLED, TRUST and TRUSTED, PROXY and PROXIES are the same. */
+function rootOf(word: string): string {
+  const singular = word
+    .toUpperCase()
+    .replace(/IES$/, 'Y')
+    .replace(/(?<=..)S$/, '')
+  return singular.replace(/(?<=...)ED$/, '').replace(/(?<=...)E$/, '')
 }
 
 /** A name without underscores and plurals: READONLY and TRUST_PROXIES mean READ_ONLY and TRUST_PROXY. */
